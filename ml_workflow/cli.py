@@ -1,0 +1,279 @@
+"""The command line: thin, each command one call, every refusal one sentence."""
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="From a question to an A/B-tested model, in six notebooks.")
+
+Parameters = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="name=value for every notebook that has it, or 03_poc.name=value for one.")]
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Argument(help="A name in tasks/, the path of a task file, or a table with --target.")] = "credit",
+    target: Annotated[str | None, typer.Option(help="The column to predict: drafts a task for the table first.")] = None,
+    query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
+    parameter: Parameters = None,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="YAML file with parameters.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Run this stage and all after it anew.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="The last stage to run.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Reuse nothing from earlier runs.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Go on past a stage that says stop.")] = False,
+    kernels: Annotated[str, typer.Option(help="auto, warm or stock Jupyter kernels.")] = "auto",
+) -> None:
+    """Take a task through the six notebooks, with a gate after each."""
+    from .run.chain import Plan
+    from .run.chain import run as chain
+    from .run.check import check_task
+    from .run.notebooks import checked, from_file, pairs, stage_named
+    from .store.files import root
+
+    given = checked({**(from_file(file) if file else {}), **pairs(parameter or [])})
+    until, from_ = stage_named(until or "05_abtest"), stage_named(from_) if from_ else None
+    if kernels not in ("auto", "warm", "stock"):
+        raise refusal(f"--kernels is {kernels!r}: give auto, warm or stock.")
+    if target:
+        task = drafted(task, target, query)
+    os.chdir(root())
+    check_writable()
+    found, _ = check_task(task)
+    plan = Plan(task, given, until, "00_define" if fresh else from_, force, kernels, found.name)
+    screen = Screen(found.question)
+    try:
+        record = chain(plan, screen)
+    finally:
+        screen.close()
+    screen.table(record)
+    raise typer.Exit(3 if record["outcome"] == "stop" else 0)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="The YAML file of the sweep, such as sweeps/penguins.yaml.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Variants that run at the same time.")] = os.cpu_count() or 1,
+    scheduler: Annotated[str, typer.Option(help="A Dask scheduler, tcp://…, whose workers share this folder.")] = "",
+) -> None:
+    """Run every variant of a grid of parameters; what they share runs once."""
+    from .run.sweep import read_sweep
+    from .run.sweep import sweep as run_variants
+    from .store.run import reports
+
+    asked = read_sweep(file)
+    check_writable()
+    with Course(len(asked.variants)) as course:
+        records = run_variants(asked, jobs, scheduler, course)
+    failed = [s for r in records for s in r["stages"] if s["status"] == "failed"]
+    print(f"{len(records) - len(failed)} of {len(records)} variants ended without a fault. Compare them in {reports() / 'index.html'}")
+    raise typer.Exit(0 if not failed else 2 if all(s["refused"] for s in failed) else 1)
+
+
+@app.command()
+def runs(
+    prune: Annotated[bool, typer.Option("--prune", help="Remove old runs, after asking.")] = False,
+    keep: Annotated[int, typer.Option(min=0, help="With --prune: keep this many of the newest.")] = 20,
+    days: Annotated[float, typer.Option(min=0, help="With --prune: keep those younger than this many days.")] = 7,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask.")] = False,
+) -> None:
+    """List the runs with their outcome and size; with --prune remove old ones."""
+    from datetime import timedelta
+
+    from .run.keep import listed, old, remove
+
+    found = listed()
+    for run in found:
+        print(f"{run.run:<44} {run.task:<12} {run.outcome:<16} {run.net_value:>16} {run.size / 1e6:>9.1f} MB  {age(run.age):>8} old")
+    print(f"{len(found)} runs, {sum(run.size for run in found) / 1e6:,.1f} MB; files that runs share count once, for the newest.")
+    if prune:
+        going = old(found, keep, timedelta(days=days))
+        if not going:
+            print(f"Nothing to remove: the newest {keep}, those younger than {days:g} days and the latest are kept.")
+        elif yes or typer.confirm(f"Remove {len(going)} runs, from {going[-1].run} to {going[0].run}?"):
+            remove(going)
+            print(f"Removed {len(going)} runs; {sum(run.size for run in listed()) / 1e6:,.1f} MB are left.")
+
+
+def age(span: Any) -> str:
+    """A time span as people say it."""
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} d"
+
+
+@app.command()
+def check(task: Annotated[str, typer.Argument(help="A name in tasks/, or the path of a task file.")] = "credit") -> None:
+    """Say whether a task is complete and its sources answer; runs nothing."""
+    from .define import checklist
+    from .run.check import check_task
+
+    found, counts = check_task(task)
+    print(f"{found.name}: {found.question}")
+    print(", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    for item in checklist(found).to_dict("records"):
+        print(f"  {item['item']}: " + ("yes" if item["there"] == "yes" else f"missing, so {item['if missing']}"))
+
+
+@app.command(name="task")
+def draft_task(
+    table: Annotated[str, typer.Argument(help="A file, a folder of files, or a database URL.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
+) -> None:
+    """Draft tasks/<name>.yaml from a table, each guess with its reason; runs nothing."""
+    drafted(table, target, query)
+
+
+def drafted(table: str, target: str, query: str | None) -> str:
+    """Draft a task, say each guess, and give the task's name."""
+    from .run.draft import write_draft
+    from .store.files import name_of
+
+    place, guesses, task = write_draft(table, target, query)
+    print(f"Drafted {name_of(place)}; correct what is guessed wrongly:")
+    for key, guess in guesses.items():
+        print(f"  {key}: {guess.value} ({guess.why})")
+    return task.name
+
+
+def refusal(sentence: str) -> Exception:
+    """A refusal with this sentence."""
+    from .errors import Refusal
+
+    return Refusal(sentence)
+
+
+def check_writable() -> None:
+    """Refuse a reports folder that cannot be written, before any work is done."""
+    from .store.run import reports
+
+    probe = reports() / f".probe-{os.getpid()}"
+    try:
+        reports().mkdir(parents=True, exist_ok=True)
+        with probe.open("wb") as file:
+            file.write(b"\0" * 65536)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise refusal(f"The folder {reports()} cannot be written: {error.strerror}. Choose another by ML_WORKFLOW_REPORTS, or make room.") from None
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+class Screen:
+    """What a run shows: on a terminal the stage under way and its time, elsewhere plain lines."""
+
+    def __init__(self, question: str) -> None:
+        from rich.console import Console
+
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.console.print(f"[bold]{question}[/bold]")
+        self.began = time.perf_counter()
+        self.status: Ticking | None = None
+
+    def __call__(self, event: str, stage: dict[str, Any]) -> None:
+        """Show that a stage begins or has ended."""
+        self.close()
+        if event == "start":
+            if self.console.is_terminal:
+                self.status = Ticking(self.console, stage["name"])
+            return
+        verdict = stage.get("verdict") or {}
+        colour = {"failed": "red", "stopped": "red"}.get(stage["status"], "green" if verdict.get("go") else "red")
+        answer = verdict.get("answer") or stage.get("error", "")
+        self.console.print(f"[{colour}]{stage['name']:<12}[/{colour}] {stage['seconds'] or 0:6.1f} s  {stage['status']:<7}  ", end="")
+        self.console.print(answer, markup=False)
+
+    def close(self) -> None:
+        """Take the line of the stage under way off the screen."""
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+
+    def table(self, record: dict[str, Any]) -> None:
+        """The outcome, the time, and the page to open."""
+        from .store.run import reports
+
+        last = next((s for s in reversed(record["stages"]) if s.get("verdict")), record["stages"][0])
+        self.console.print(f"\n[bold]{record['outcome'].capitalize() if record['outcome'] != 'pending' else 'As far as asked'}[/bold] after {time.perf_counter() - self.began:.0f} s")
+        self.console.print(f"Read {reports() / record['run'] / (last['name'] + '.html')}", markup=False)
+        self.console.print(f"All runs: {reports() / 'index.html'}", markup=False)
+
+
+class Ticking:
+    """A spinner with the seconds since it began."""
+
+    def __init__(self, console: Any, name: str) -> None:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self.progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True)
+        self.progress.add_task(name, total=None)
+        self.progress.start()
+
+    def stop(self) -> None:
+        """End the spinner and clear its line."""
+        self.progress.stop()
+
+
+class Course:
+    """What a sweep shows: a line for each variant that ends and, on a terminal, a bar with the time left."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=self.console,
+                            transient=True, disable=not self.console.is_terminal)  # fmt: skip
+        self.task = self.bar.add_task("preparing", total=total)
+
+    def __enter__(self) -> "Course":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, progress: Any) -> None:
+        """Show how far the sweep is."""
+        left = f"{progress.seconds_left:.0f} s left" if progress.seconds_left is not None else "running"
+        self.bar.update(self.task, completed=progress.ended, description=left)
+        if record := progress.record:
+            last = next(s for s in reversed(record["stages"]) if s["status"] != "pending")
+            given = " ".join(f"{name}={value}" for name, value in record["sweep"]["variant"].items())
+            said = last.get("error") or (last.get("verdict") or {}).get("answer", "")
+            tail = "" if self.console.is_terminal else f"  ({left})"
+            self.console.print(f"{progress.ended:>4}/{progress.total}  {given}  {last['status']}: {said}{tail}", markup=False)
+        elif progress.ended:
+            self.console.print(f"{progress.ended} of {progress.total} variants are finished from before.")
+
+
+def main() -> None:
+    """Run the command line; exit status 2 for what was given wrong, 1 for a fault of ours."""
+    from .errors import Refusal
+
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # waiting threads spin briefly, then leave the core to others
+    try:
+        app()
+    except Refusal as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != 130:  # typer's word for Ctrl-C
+            raise
+        print("Stopped; what was finished is kept, and the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__name__ != "Fault" and os.environ.get("ML_WORKFLOW_DEBUG"):
+            raise
+        print(f"{error if type(error).__name__ == 'Fault' else f'A fault of ours: {type(error).__name__}: {str(error).partition(chr(10))[0]}'}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

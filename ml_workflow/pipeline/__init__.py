@@ -1,0 +1,1 @@
+"""Functions from frame to frame."""

@@ -1,0 +1,1 @@
+"""What is kept: task files, tables, a run's folder, releases, the decisions database."""

@@ -1,0 +1,115 @@
+"""A run's folder: what one stage hands to the next, its verdicts, and its record run.json."""
+
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import Refusal
+from . import files
+from .files import read_frame, read_json, root, write_frame, write_json
+from .task import Task, read_task, write_task
+
+STAGES = ("00_define", "01_research", "02_dataset", "03_poc", "04_scale", "05_abtest")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A stage's answer: go or stop, in one sentence, with the figures ([lower, estimate, upper] or a number) behind it."""
+
+    go: bool
+    answer: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    outcome: str = ""
+
+    def _repr_html_(self) -> str:
+        word, colour = ("GO", "#1a7f4b") if self.go else ("STOP", "#b3261e")
+        if self.outcome:
+            word, colour = self.outcome.upper(), colour if self.outcome != "keep running" else "#8a5a00"
+        return (
+            f'<div class="verdict" style="border-left:6px solid {colour};padding:.6em 1em;margin:.6em 0;font-size:1.15em">'
+            f'<b style="color:{colour}">{word}</b>&ensp;{self.answer}</div>'
+        )
+
+
+class Run:
+    """One folder under reports/: its files, by name. A missing input is read from the newest run, which is said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = folder / "files"
+
+    def input(self, name: str, made_by: str) -> Path:
+        """The path of a file that an earlier stage made; that it was read is noted."""
+        for folder in (self.folder, reports() / "latest"):
+            path = folder / "files" / name
+            if path.exists():
+                if folder != self.folder:
+                    print(f"{name} is read from the newest run, {folder.resolve().name}.")
+                return files.reading(path.resolve())
+        raise Refusal(f"{name} is missing in {self.folder.name} and in reports/latest: run nbs/{made_by}.ipynb first.")
+
+    def output(self, name: str) -> Path:
+        """The path of a file that this stage makes."""
+        return self.files / name
+
+    def task(self) -> Task:
+        """The task as stage 00 kept it."""
+        return read_task(self.input("task.yaml", "00_define"))
+
+    def keep_task(self, task: Task) -> Path:
+        """Keep the task for the stages to come."""
+        return write_task(self.output("task.yaml"), task)
+
+    def read_frame(self, name: str, made_by: str) -> pd.DataFrame:
+        """A table that an earlier stage made."""
+        return read_frame(self.input(name, made_by))
+
+    def write_frame(self, name: str, frame: pd.DataFrame) -> Path:
+        """Hand a table on."""
+        return write_frame(self.output(name), frame)
+
+    def read_json(self, name: str, made_by: str) -> Any:
+        """What an earlier stage handed on as JSON."""
+        return read_json(self.input(name, made_by))
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Hand a JSON document on."""
+        return write_json(self.output(name), content)
+
+    def finish(self, stage: str, verdict: Verdict) -> Verdict:
+        """Keep the stage's verdict with what this process has read and imported; give the verdict to show."""
+        note = {"verdict": asdict(verdict), "files": self._inputs(), "modules": files.modules()}
+        write_json(self.output(f"{stage}.json"), note)
+        return verdict
+
+    def _inputs(self) -> dict[str, str]:
+        """What was read: the run's own files by their name, others by their path from the root."""
+        own = f"{files.name_of(self.files.resolve())}/"
+        return {name.removeprefix(own): sha for name, sha in files.read.items()}
+
+
+def reports() -> Path:
+    """Where runs are kept: reports/, or the folder that ML_WORKFLOW_REPORTS names."""
+    return Path(os.environ.get("ML_WORKFLOW_REPORTS") or root() / "reports").absolute()
+
+
+def open_run(name: str) -> Run:
+    """The run of that name; reports/lab/ is the one of notebooks opened by hand."""
+    return Run(reports() / name)
+
+
+def new_name(task: str) -> str:
+    """<task>-<UTC time>-<6 hex>."""
+    return f"{task}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def point_latest(name: str) -> None:
+    """Let reports/latest name this run."""
+    link = reports() / f".latest.{secrets.token_hex(4)}"
+    link.symlink_to(name)
+    link.replace(reports() / "latest")

@@ -1,0 +1,154 @@
+"""Reading source tables: CSV, Parquet, JSON lines, Excel, a folder of them, or a database."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from ..errors import Refusal
+from .files import read, reading, root
+
+FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"} | {
+    ".json": "json", ".jsonl": "json", ".ndjson": "json", ".xlsx": "excel", ".xls": "excel"}  # fmt: skip
+
+
+def read_table(uri: str, query: str | None = None) -> pd.DataFrame:
+    """One table, columns named by text; a database URL needs a `query`. Raises Refusal in a sentence."""
+    frame = read_database(uri, query) if is_database(uri) else read_files(uri)
+    frame.columns = [str(column) for column in frame.columns]
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise Refusal(f"{uri} has more than one column named {repeated[0]!r}: rename them, then run again.")
+    if frame.empty:
+        raise Refusal(f"{uri} has no rows: give a table with at least one row for each class of the target.")
+    return frame
+
+
+def read_files(uri: str) -> pd.DataFrame:
+    """A file, or the files of a folder one below the other."""
+    path = Path(uri).expanduser()
+    path = path if path.is_absolute() else root() / path
+    if not path.exists():
+        raise Refusal(f"The source {uri} does not exist (looked at {path}): correct `uri` in the task file.")
+    parts = sorted(p for p in path.iterdir() if format_of(p)) if path.is_dir() else [path]
+    if not parts:
+        raise Refusal(f"The folder {uri} holds no CSV, Parquet, JSON or Excel file.")
+    return pd.concat([read_file(part) for part in parts], ignore_index=True) if len(parts) > 1 else read_file(parts[0])
+
+
+def format_of(path: Path) -> str | None:
+    """csv, parquet, json or excel by the name's ending (.gz and .zst are looked through), else None."""
+    endings = [ending for ending in path.suffixes if ending not in (".gz", ".zst")]
+    return FORMATS.get(endings[-1].lower()) if endings and not path.name.startswith(".") else None
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """One file, by its format."""
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        "csv": read_csv, "excel": pd.read_excel, "parquet": pd.read_parquet,
+        "json": lambda p: duckdb.read_json(str(p)).df(),
+    }  # fmt: skip
+    kind = format_of(path)
+    if kind is None:
+        raise Refusal(f"{path.name} is no table that can be read: give CSV, Parquet, JSON lines or Excel.")
+    try:
+        return readers[kind](reading(path))
+    except Refusal:
+        raise
+    except Exception as error:
+        raise Refusal(f"{path.name} cannot be read as {kind}: {first_line(error)}") from error
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV file: separator, header, types and encoding are found out; names stay as they stand in the file."""
+    if path.stat().st_size == 0:
+        raise Refusal(f"{path.name} is empty: give a table with a header and rows.")
+    if path.suffix not in (".gz", ".zst") and not _is_utf8(path):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "table.csv"
+            copy.write_text(path.read_text(encoding="cp1252", errors="replace"), encoding="utf-8")
+            return _sniffed(copy)
+    return _sniffed(path)
+
+
+def _sniffed(path: Path) -> pd.DataFrame:
+    connection = duckdb.connect()
+    try:
+        relation = connection.read_csv(str(path), sample_size=-1, null_padding=False)
+        header = connection.sql(f"SELECT * FROM read_csv({_quoted(str(path))}, all_varchar=true, header=false, sample_size=1000) LIMIT 1").df()
+        frame = relation.df()
+    finally:
+        connection.close()
+    first = [str(name) for name in header.iloc[0]] if len(header) else []
+    repeated = {name for name in first if first.count(name) > 1 and name not in ("None", "nan", "")}
+    if repeated and any(f"{name}_1" in frame.columns for name in repeated):
+        raise Refusal(f"{path.name} has more than one column named {sorted(repeated)[0]!r}: rename them, then run again.")
+    return frame
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            while file.read(1 << 20):
+                pass
+        return True
+    except UnicodeDecodeError:
+        return False
+
+
+def read_database(uri: str, query: str | None) -> pd.DataFrame:
+    """The rows of a query, noted by their content; the URL's ${NAME} are taken from the environment."""
+    import sqlalchemy
+
+    if not query:
+        raise Refusal(f"The source {uri} is a database: say in the task file which rows by `query: SELECT …`.")
+    try:
+        engine = sqlalchemy.create_engine(revealed(uri))
+    except ModuleNotFoundError as error:
+        raise Refusal(f"The database {uri} needs the package {error.name}: install it, then run again.") from None
+    except (sqlalchemy.exc.SQLAlchemyError, ValueError):  # which may quote the password
+        raise Refusal(f"The source {uri} is no database URL: write dialect://user:password@host/name, special characters as %40.") from None
+    try:
+        with engine.connect() as connection:
+            frame = pd.read_sql(sqlalchemy.text(query), connection)
+    except (sqlalchemy.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
+        raise Refusal(f"The database {uri} did not answer the query: {hidden(first_line(error), uri, engine.url.password)}") from None
+    read[f"query:{uri}:{query}"] = str(pd.util.hash_pandas_object(frame.astype(str)).sum())
+    return frame
+
+
+def is_database(uri: str) -> bool:
+    """Whether the address is a database URL, written out or kept in the environment as ${NAME}."""
+    return "://" in uri or ("${" in uri and "://" in revealed(uri))
+
+
+def revealed(uri: str) -> str:
+    """The text with each ${NAME} replaced from the environment."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise Refusal(f"{uri} needs the environment variable {match[1]}: set it, then run again.")
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, uri)
+
+
+def hidden(text: str, uri: str, password: str | None = None) -> str:
+    """The text without the password and any secret that the uri takes from the environment."""
+    text = text.replace(password or "\0", "***")
+    for name in re.findall(r"\$\{(\w+)\}", uri):
+        text = text.replace(os.environ.get(name, "\0"), f"${{{name}}}")
+    return text
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

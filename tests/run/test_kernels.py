@@ -1,0 +1,332 @@
+"""Warm kernels give what stock kernels give, and nothing of them outlives the run."""
+
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Any
+from uuid import uuid4
+
+import nbformat
+import papermill
+import psutil
+import pytest
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from ml_workflow.run.kernels import Kernels, kernels
+
+OUTPUTS = [
+    """import logging, os, subprocess, sys, time, matplotlib.pyplot as plt, optuna, pandas as pd
+from tqdm import tqdm""",
+    "for i in range(3):\n    print('out', i, flush=True)\n    print('err', i, file=sys.stderr, flush=True)",
+    "subprocess.run(['echo', 'from another process'])\ntime.sleep(0.5)",
+    "os.write(2, b'from the handle')\ntime.sleep(0.5)",
+    "display(pd.DataFrame({'a': [1, 2]}))\nprint('between')\n'the value'",
+    "fig, ax = plt.subplots()\nax.plot([1, 2])\nplt.show()\nplt.plot([3, 4]);",
+    "for _ in tqdm(range(3)):\n    pass",
+    "%%bash\necho a magic",
+    "%matplotlib inline\n%precision 3\n__name__, [os.environ.get(name) for name in ('TERM', 'PAGER', 'MPLBACKEND', 'HOME')], sys.stderr.isatty(), os.path.basename(sys.argv[0]), sys.path[0], plt.get_backend()",
+    "logging.warning('a record')\noptuna.create_study();",
+    "try:\n    input('a question')\nexcept Exception as error:\n    print(repr(error))",
+    "def fails():\n    1 / 0\nfails()",
+]
+RUNNER = """
+import signal, sys, papermill
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
+from ml_workflow.run.kernels import kernels
+with kernels("warm") as pool:
+    print(pool.directory, flush=True)
+    pool.prepare()
+    papermill.execute_notebook(sys.argv[1], None, kernel_manager_class=pool.manager_class, progress_bar=False)
+"""
+DAEMONS = """import subprocess, time
+subprocess.Popen(["sleep", "300"])
+subprocess.Popen(["sh", "-c", "setsid sleep 300 &"]).wait()
+open("started", "w").close()
+time.sleep(300)"""
+
+
+def notebook(folder: Path, *cells: str) -> Path:
+    path = folder / f"{uuid4().hex}.ipynb"
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, path)
+    return path
+
+
+def execute(pool: Kernels, path: Path, **options: Any) -> list[Any]:
+    """Run a notebook in its own folder; its cells' outputs."""
+    options = {"cwd": path.parent, "progress_bar": False, "kernel_manager_class": pool.manager_class, **options}
+    book = papermill.execute_notebook(path, path.with_suffix(".out.ipynb"), **options)
+    return [cell.outputs for cell in book.cells]
+
+
+def value(pool: Kernels, folder: Path, cell: str, **options: Any) -> str:
+    """What a cell's last line evaluates to."""
+    return execute(pool, notebook(folder, cell), **options)[0][-1]["data"]["text/plain"]
+
+
+def warm_parents() -> list[psutil.Process]:
+    """In the order in which they were started."""
+    children = sorted(psutil.Process().children(), key=psutil.Process.create_time)
+    return [child for child in children if "warm.py" in " ".join(child.cmdline())]
+
+
+def has_imported(process: psutil.Process, library: str) -> bool:
+    return any(library in file.path for file in process.memory_maps())
+
+
+def wait_until(true: Callable[[], Any], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return bool(true())
+
+
+def marked(marker: str) -> list[int]:
+    """The processes that were started with the marker in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if marker in process.environ().values() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+@contextmanager
+def outside_pytest() -> Iterator[None]:
+    """ipykernel does not catch what is written to the handles when it finds pytest's variable."""
+    name = "PYTEST_CURRENT_TEST"
+    test = os.environ.pop(name)
+    try:
+        yield
+    finally:
+        os.environ[name] = test
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Kernels]:
+    with ExitStack() as stack:
+        with outside_pytest():
+            pool = stack.enter_context(kernels("warm"))
+            assert wait_until(warm_parents)
+        assert wait_until(lambda: has_imported(warm_parents()[0], "lightgbm"), 120)
+        yield pool
+
+
+def shown(outputs: list[Any]) -> list[Any]:
+    """Outputs in the form in which two runs can be compared: without times, numbers of memory, and colours."""
+    joined: list[Any] = []
+    for output in outputs:
+        if output["output_type"] == "stream":
+            text = re.sub(r"\d\d:\d\d:\d\d,\d+|[\d.]+it/s|\?it/s|\d\d:\d\d<\S+|no-name-\S+", "", output["text"])
+            joined.append((output["name"], text))
+        elif output["output_type"] == "error":
+            frames = re.sub(r"\x1b\[[\d;]*m|ipykernel_\d+/\d+", "", "\n".join(output["traceback"]))
+            joined.append((output["ename"], output["evalue"], frames))
+        else:
+            plain = re.sub("0x[0-9a-f]+", "", output["data"].get("text/plain", ""))
+            joined.append((output["output_type"], sorted(output["data"]), plain))
+    return joined
+
+
+def test_cells_show_what_they_show_with_a_stock_kernel(warm: Kernels, tmp_path: Path) -> None:
+    found = {}
+    with kernels("stock") as stock, outside_pytest():
+        for pool in (stock, warm):
+            path = notebook(tmp_path, *OUTPUTS)
+            with pytest.raises(PapermillExecutionError):
+                execute(pool, path)
+            book = nbformat.read(path.with_suffix(".out.ipynb"), 4)
+            # Papermill has put a cell before the one that failed.
+            found[pool.kind] = [shown(cell.outputs) for cell in book.cells if cell.cell_type == "code"]
+    # What a library warns of when it is first imported is said to nobody: the first cell differs.
+    for ours, theirs in zip(found["warm"][1:], found["stock"][1:], strict=True):
+        assert ours == theirs
+    assert [name for name, _ in found["warm"][1]] == ["stdout", "stderr"] * 3
+    assert [len(outputs) for outputs in found["warm"][2:5]] == [1, 1, 3]
+    assert sum("image/png" in output[1] for output in found["warm"][5]) == 2
+    assert found["warm"][-1][0][0] == "ZeroDivisionError"
+
+
+def test_every_kernel_draws_other_random_numbers(warm: Kernels, tmp_path: Path) -> None:
+    draw = "import random, numpy as np\nrandom.random(), np.random.rand(), np.random.default_rng().random()"
+    warm.prepare()
+    drawn = [value(warm, tmp_path, draw).strip("()").split(", ") for _ in range(3)]
+    for numbers in zip(*drawn, strict=True):
+        assert len(set(numbers)) == 3
+
+
+def test_a_prepared_kernel_runs_in_the_folder_and_environment_of_the_notebook(
+    warm: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARK", "old")
+    warm.prepare()
+    warm.prepare()
+    monkeypatch.setenv("MARK", "new")
+    assert value(warm, tmp_path, "import os\nos.getcwd(), os.environ['MARK']") == f"('{tmp_path}', 'new')"
+
+
+def test_a_kernel_that_died_while_it_waited_is_replaced(warm: Kernels, tmp_path: Path) -> None:
+    parent = warm_parents()[0]
+    assert wait_until(lambda: not parent.children())
+    warm.prepare()
+    assert wait_until(parent.children)
+    parent.children()[0].kill()
+    assert wait_until(lambda: not parent.children())
+    assert value(warm, tmp_path, "1 + 1") == "2"
+
+
+def test_the_next_kernel_sees_an_edited_module(warm: Kernels, tmp_path: Path) -> None:
+    package = tmp_path / "ml_workflow"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    cell = "import sys\nloaded = [m for m in sys.modules if m.startswith('ml_workflow')]\n" + (
+        "import ml_workflow.probe\nloaded, ml_workflow.probe.answer"
+    )
+    warm.prepare()
+    for answer in ("before", "after the edit"):
+        (package / "probe.py").write_text(f"answer = {answer!r}")
+        assert value(warm, tmp_path, cell) == f"([], {answer!r})"
+
+
+def test_a_kernel_can_fit_in_parallel(warm: Kernels, tmp_path: Path) -> None:
+    fit = """import numpy as np
+from lightgbm import LGBMClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+X = np.random.default_rng(0).normal(size=(300, 3))
+for model in LGBMClassifier(n_estimators=5, verbose=-1), HistGradientBoostingClassifier(max_iter=5):
+    model.fit(X, X[:, 0] > 0)
+model.score(X, X[:, 0] > 0) > 0.9"""
+    assert value(warm, tmp_path, fit, execution_timeout=60) == "True"
+
+
+def test_the_time_out_ends_a_hanging_cell(warm: Kernels, tmp_path: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(CellTimeoutError):
+        execute(warm, notebook(tmp_path, "import time\ntime.sleep(60)"), execution_timeout=1)
+    assert time.monotonic() - start < 15
+    assert wait_until(lambda: not warm_parents()[0].children())
+
+
+def test_an_interrupt_reaches_the_cell(warm: Kernels, tmp_path: Path) -> None:
+    cells = ["import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)"]
+    with pytest.raises(PapermillExecutionError, match="KeyboardInterrupt"):
+        execute(warm, notebook(tmp_path, *cells))
+
+
+def test_the_death_of_a_kernel_is_told(warm: Kernels, tmp_path: Path) -> None:
+    die = DAEMONS.replace("time.sleep(300)", "import os\nos.kill(os.getpid(), 9)")
+    with pytest.raises(DeadKernelError):
+        execute(warm, notebook(tmp_path, die))
+    assert wait_until(lambda: not warm_parents()[0].children(recursive=True))
+    assert sorted(path.name for path in warm.directory.iterdir()) == ["parent"]
+
+
+def test_the_warm_parent_is_replaced_when_it_dies(tmp_path: Path) -> None:
+    with kernels("warm") as pool:
+        pool.prepare()
+        assert wait_until(lambda: warm_parents()[-1].children(), 60)
+        marker = uuid4().hex
+        kill = f"import os, signal, subprocess, time\nsubprocess.Popen(['sleep', '300'], env={{'M': '{marker}'}})\n"
+        with pytest.raises(DeadKernelError):
+            execute(pool, notebook(tmp_path, kill + "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"))
+        assert wait_until(lambda: not marked(marker))
+        assert value(pool, tmp_path, "1 + 1") == "2"
+
+
+def test_a_warm_parent_that_cannot_start_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_workflow.run.kernels.WARM", tmp_path / "missing.py")
+    with kernels("warm") as pool, pytest.raises(RuntimeError, match="--kernels stock"):
+        pool.prepare()
+        value(pool, tmp_path, "1 + 1")
+
+
+def test_no_process_outlives_the_run(tmp_path: Path) -> None:
+    runs = []
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        marker = uuid4().hex
+        folder = tmp_path / number.name
+        folder.mkdir()
+        command = [sys.executable, "-c", RUNNER, str(notebook(folder, DAEMONS))]
+        environment = {**os.environ, "MARKER": marker}
+        runner = subprocess.Popen(command, cwd=folder, env=environment, stdout=PIPE, stderr=DEVNULL, text=True)
+        runs.append((number, marker, folder, runner))
+    for number, marker, folder, runner in runs:
+        with runner:
+            assert runner.stdout
+            runtime = Path(runner.stdout.readline().strip())
+            assert wait_until((folder / "started").exists, 60)
+            assert len(marked(marker)) >= 5
+            runner.send_signal(number)
+            runner.wait(timeout=20)
+        assert wait_until(lambda marker=marker: not marked(marker)), number
+        assert wait_until(lambda runtime=runtime: not runtime.exists()), number
+
+
+def four_workers() -> ProcessPoolExecutor:
+    """Four processes that share the cost of their imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "papermill", "nbclient", "psutil", "ml_workflow.run.kernels"])
+    return ProcessPoolExecutor(4, mp_context=context)
+
+
+def doubled(pool: Kernels, folder: Path, number: int) -> str:
+    """One notebook, in a process of its own, and a kernel for the next."""
+    result = value(pool, folder, f"{number} * 2")
+    pool.prepare()
+    return result
+
+
+def run_many(workers: ProcessPoolExecutor, pool: Kernels, folder: Path, numbers: range) -> None:
+    answers = [workers.submit(doubled, pool, folder, number) for number in numbers]
+    assert [answer.result() for answer in answers] == [str(number * 2) for number in numbers]
+
+
+def use_of(process: psutil.Process) -> tuple[int, int]:
+    """Handles and megabytes that a process holds."""
+    return process.num_fds(), process.memory_info().rss // 2**20
+
+
+@pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.prove)])
+def test_many_notebooks_at_a_time_leave_nothing_behind(count: int, warm: Kernels, tmp_path: Path) -> None:
+    parent = warm_parents()[0]
+    before = use_of(parent)
+    with four_workers() as workers:
+        run_many(workers, warm, tmp_path, range(count))
+        assert len(parent.children()) <= 4
+    assert wait_until(lambda: not parent.children(recursive=True))
+    after = use_of(parent)
+    assert after[0] == before[0]
+    assert after[1] < before[1] + 20
+    assert sorted(path.name for path in warm.directory.iterdir()) == ["parent"]
+
+
+@pytest.mark.prove
+def test_stock_kernels_run_in_parallel(tmp_path: Path) -> None:
+    with kernels("stock") as pool, four_workers() as workers:
+        run_many(workers, pool, tmp_path, range(24))
+        assert not list(pool.directory.iterdir())
+
+
+@pytest.mark.prove
+def test_importing_the_libraries_starts_no_python_thread() -> None:
+    check = """import importlib, sys, threading
+from ml_workflow.run.warm import LIBRARIES
+for library in LIBRARIES:
+    importlib.import_module(library)
+sys.exit(threading.active_count() != 1)"""
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -1,0 +1,232 @@
+"""Wrong input gets one sentence, exit status 2, no traceback and no half-written run."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, surroundings, workflow
+
+PENGUINS: dict[str, Any] = yaml.safe_load((ROOT / "tasks" / "penguins.yaml").read_text(encoding="utf-8"))
+WITHOUT_MONEY = {**PENGUINS, "value": {}, "current_process": None}
+
+FORKS = """
+import json, os, sys
+import pyarrow, ml_workflow.cli, ml_workflow.run.chain, ml_workflow.run.check, ml_workflow.run.draft
+status, running = {}, {}
+def wait():
+    child, code = os.wait()
+    status[running.pop(child)] = os.waitstatus_to_exitcode(code)
+for name, words in json.load(sys.stdin).items():
+    child = os.fork()
+    if child == 0:
+        for handle, ending in (1, "out"), (2, "err"):
+            os.dup2(os.open(f"{sys.argv[1]}/{name}.{ending}", os.O_WRONLY | os.O_CREAT), handle)
+        os.environ["ML_WORKFLOW_REPORTS"] = f"{sys.argv[1]}/{name}.reports"
+        sys.argv = ["ml-workflow", *words]
+        try:
+            ml_workflow.cli.main()
+        except SystemExit as end:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(end.code or 0)
+        os._exit(0)
+    running[child] = name
+    if len(running) == 2:
+        wait()
+while running:
+    wait()
+print(json.dumps(status))
+"""
+"""Runs many command lines, each in a process of its own, that share the time of the imports."""
+
+
+class Wrong(NamedTuple):
+    """Words for the command line, or a task file, and what the refusal must say."""
+
+    given: list[str] | str | dict[str, Any]
+    says: str
+
+
+def changed(base: dict[str, Any], **changes: object) -> dict[str, Any]:
+    """A task with some keys changed; `a__b` stands for a.b."""
+    task: dict[str, Any] = yaml.safe_load(yaml.safe_dump(base))
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = task
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return task
+
+
+def decided(expression: str) -> dict[str, Any]:
+    """The penguins with another rule."""
+    return changed(PENGUINS, current_process__decide=expression)
+
+
+def source(**keys: str) -> dict[str, Any]:
+    """The penguins from another source; FOLDER stands for the folder of the test's tables."""
+    return changed(PENGUINS, sources=[{"name": "other", **keys}])
+
+
+SECRETS = {
+    "read_csv": "(select count(*) from read_csv('/etc/passwd'))",
+    "READ_TEXT": "(SELECT content FROM READ_TEXT('/etc/passwd'))",
+    "read_blob without select": "read_blob('/etc/passwd')",
+    "read_text over lines": "read_text\n('/etc/passwd')",
+    "read_parquet": "read_parquet('data/penguins.parquet')",
+    "glob": "glob('/etc/*')",
+    "a file as a table": "(from '/etc/passwd')",
+    "a subquery": "(select 'Gentoo')",
+    "a subquery in comments": "(sel/**/ect 'Gentoo')",
+    "exists": "exists (from duckdb_settings())",
+    "a second statement": "'Gentoo') as value; copy examples to '/tmp/copied.csv'; select ('Gentoo'",
+    "an unfinished bracket": "'Gentoo') as value from examples union all (select 'x'",
+    "copy": "copy examples to '/tmp/copied.csv'",
+    "attach": "attach '/tmp/other.db'",
+    "install": "install httpfs",
+    "pragma": "pragma database_list",
+    "current_setting": "current_setting('home_directory')",
+    "getenv": "getenv('HOME')",
+}
+FAULTS: dict[str, Wrong] = {
+    "unknown task": Wrong(["run", "pengins"], "'penguins'"),
+    "unknown task, nothing near": Wrong(["run", "xyzzy"], "credit, penguins"),
+    "no YAML": Wrong("name: [credit", "line"),
+    "not a mapping": Wrong("- name: credit", "must be a mapping"),
+    "bytes that are no text": Wrong("name: \x01", "is not YAML"),
+    "unknown key": Wrong(changed(PENGUINS, qestion="?"), "'question'"),
+    "unknown key within": Wrong(changed(PENGUINS, target__colunm="x"), "'column'"),
+    "missing key": Wrong({k: v for k, v in PENGUINS.items() if k != "unit"}, "'unit'"),
+    "a kind that there is not": Wrong(changed(PENGUINS, target__kind="multi"), "target.kind"),
+    "missing file": Wrong(source(uri="data/nothing.csv"), "data/nothing.csv does not exist"),
+    "missing environment variable": Wrong(source(uri="${NO_SUCH_DATABASE_URL}", query="select 1"), "NO_SUCH_DATABASE_URL"),
+    "database without query": Wrong(source(uri="sqlite:///FOLDER/none.db"), "query"),
+    "database that does not answer": Wrong(source(uri="sqlite:///FOLDER/none.db", query="select * from t"), "did not answer"),
+    "not a table": Wrong(source(uri="FOLDER/notes.pdf"), "no table"),
+    "broken table": Wrong(source(uri="FOLDER/broken.csv.gz"), "cannot be read"),
+    "no rows": Wrong(source(uri="FOLDER/header.csv"), "no rows"),
+    "no bytes": Wrong(source(uri="FOLDER/nothing.csv"), "empty"),
+    "repeated column": Wrong(source(uri="FOLDER/twice.csv"), "more than one column"),
+    "target column absent": Wrong(changed(PENGUINS, target__column="speces"), "'species'"),
+    "positive label absent": Wrong(changed(WITHOUT_MONEY, target={"column": "sex", "kind": "binary", "positive": "other"}), "target.positive"),
+    "one outcome only": Wrong(changed(WITHOUT_MONEY, sources=[{"name": "one", "uri": "FOLDER/one.csv"}]), "nothing to predict"),
+    "text for a number": Wrong(changed(WITHOUT_MONEY, target={"column": "species", "kind": "regression"}), "text"),
+    "unknown column in the rule": Wrong(decided("case when bil_length_mm > 3 then 'Gentoo' else 'Adelie' end"), "'bill_length_mm'"),
+    "unknown column in a value": Wrong(changed(PENGUINS, value__matrix__Adelie__Adelie="body_mas_g / 100"), "'body_mass_g'"),
+    "an aggregate": Wrong(decided("max(species)"), "sums up"),
+    "an aggregate in a value": Wrong(changed(PENGUINS, value__matrix__Adelie__Adelie="avg(body_mass_g)"), "sums up"),
+    "no expression": Wrong(decided("when Gentoo then"), "current_process.decide"),
+    "a decision that there is not": Wrong(decided("'Gentooo'"), "Gentooo"),
+    "matrix without a class": Wrong(changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}), "value.matrix"),
+    "unknown features": Wrong(changed(PENGUINS, features="paymnt_history"), "'payment_history'"),
+    "misspelt parameter": Wrong(["run", "penguins", "-p", "fold=3"], "'folds'"),
+    "parameter of another type": Wrong(["run", "penguins", "-p", "folds=many"], "a whole number"),
+    "parameter of another stage": Wrong(["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"),
+    "parameter without a value": Wrong(["run", "penguins", "-p", "folds"], "name=value"),
+    "parameter file missing": Wrong(["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"),
+    "parameter file no YAML": Wrong(["run", "penguins", "-f", "FOLDER/broken.yaml"], "is not YAML"),
+    "unknown stage": Wrong(["run", "penguins", "--until", "06"], "stage"),
+    "table without that target": Wrong(["run", "data/penguins.csv.gz", "--target", "specie"], "'species'"),
+    "check of a wrong task": Wrong(["check", "pengins"], "'penguins'"),
+    **{f"reads by {name}": Wrong(decided(text), "current_process.decide") for name, text in SECRETS.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """Each wrong input given to the command line: the folder with what was said, and the exit statuses."""
+    folder = tmp_path_factory.mktemp("refused")
+    for name, text in {"header.csv": "species,island\n", "nothing.csv": "", "twice.csv": "species,island,island\nA,x,y\nB,x,y\n", "notes.pdf": "no table",
+                       "one.csv": "species,island\nA,x\nA,y\n", "broken.yaml": "folds: ["}.items():  # fmt: skip
+        (folder / name).write_text(text)
+    (folder / "broken.csv.gz").write_bytes(gzip.compress(b"species,island\nA,x\n" * 1000)[:40])
+    words = {}
+    for name, (given, _) in FAULTS.items():
+        if not isinstance(given, list):
+            text = given if isinstance(given, str) else yaml.safe_dump(given, sort_keys=False)
+            (folder / f"{name}.yaml").write_text(text.replace("FOLDER", str(folder)))
+            given = ["run", str(folder / f"{name}.yaml")]
+        words[name] = [word.replace("FOLDER", str(folder)) for word in given]
+    done = subprocess.run([sys.executable, "-c", FORKS, str(folder)], input=json.dumps(words), cwd=ROOT, env=surroundings(folder), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder, yaml.safe_load(done.stdout)
+
+
+def one_sentence(text: str) -> str:
+    """The only line of a text; no traceback."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == 1 and "Traceback" not in text and "fault of ours" not in text, text
+    assert lines[0].endswith((".", "?", "!")) or ": " in lines[0], lines[0]
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_wrong_is_refused_in_a_sentence(name: str, refused: tuple[Path, dict[str, int]]) -> None:
+    folder, status = refused
+    said = (folder / f"{name}.err").read_text()
+    assert status[name] == 2, said
+    assert FAULTS[name].says in one_sentence(said)
+    assert (folder / f"{name}.out").read_text() == ""
+    reports = folder / f"{name}.reports"
+    assert not reports.exists() or not list(reports.iterdir())
+
+
+def test_an_expression_leaves_nothing_behind(refused: tuple[Path, dict[str, int]]) -> None:
+    assert not Path("/tmp/copied.csv").exists() and not Path("/tmp/other.db").exists()
+
+
+def test_a_refusal_is_the_same_without_shared_imports(tmp_path: Path) -> None:
+    env = surroundings(tmp_path)
+    done = workflow("run", "penguins", "-p", "fold=3", env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'folds'" in one_sentence(done.stderr)
+    assert not (tmp_path / "reports").exists()
+
+
+def on_its_own_disk(tmp_path: Path, options: str) -> subprocess.CompletedProcess[str] | None:
+    """A run of the penguins with its reports on a mounted file system, whose content is listed on stdout; None where mounts are forbidden."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    if subprocess.run([*mount, "mount", "-t", "tmpfs", "tmpfs", str(place)], capture_output=True).returncode:
+        return None
+    script = 'mount -t tmpfs -o "$1" tmpfs "$2" && { "$3" -m ml_workflow.cli run penguins; status=$?; ls "$2"/*/run.json >"$2.left" 2>/dev/null; exit $status; }'
+    command = [*mount, "sh", "-c", script, "sh", options, str(place), sys.executable]
+    env = {**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": str(place)}
+    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_a_file_in_the_place_of_the_reports_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file")
+    done = workflow("run", "penguins", env=surroundings(tmp_path))
+    assert done.returncode == 2
+    assert "cannot be written" in one_sentence(done.stderr)
+    assert (tmp_path / "reports").read_text() == "a file"
+
+
+def test_a_read_only_reports_folder_is_refused(tmp_path: Path) -> None:
+    done = on_its_own_disk(tmp_path, "ro")
+    if done is None:  # without mounts, a place where nobody, root included, can make a folder
+        done = workflow("run", "penguins", env={**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": "/proc/reports"})
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "cannot be written" in one_sentence(done.stderr)
+
+
+@pytest.mark.parametrize("size", ["32k", "600k"])
+def test_a_full_disk_is_refused_before_and_during_a_run(size: str, tmp_path: Path) -> None:
+    done = on_its_own_disk(tmp_path, f"size={size}")
+    if done is None:  # without mounts, the device that is always full takes the place of the folder
+        (tmp_path / "reports").symlink_to("/dev/full")
+        done = workflow("run", "penguins", env=surroundings(tmp_path))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "written" in one_sentence(done.stderr)
+    assert "room" in done.stderr
+    left = tmp_path / "disk.left"
+    assert size == "600k" or not left.exists() or left.read_text() == ""

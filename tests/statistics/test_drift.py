@@ -1,0 +1,139 @@
+"""Drift is told from sampling, for numbers, categories and missing values, from rows or counts."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ml_workflow.statistics.drift import (
+    chi_square,
+    compare_categories,
+    compare_counts,
+    compare_numbers,
+    counts_of_numbers,
+    drifted,
+    edges_of,
+    kolmogorov_smirnov,
+    kolmogorov_smirnov_of_counts,
+    psi,
+    psi_expected,
+)
+
+G = np.random.default_rng(0)
+REFERENCE = G.normal(size=24_000)
+
+
+def test_distance_is_that_of_scipy() -> None:
+    window = G.normal(0.05, 1, 5_000)
+    theirs = stats.ks_2samp(REFERENCE, window, method="asymp")
+    distance, p = kolmogorov_smirnov(REFERENCE, window)
+    assert distance == pytest.approx(theirs.statistic)
+    assert p == pytest.approx(theirs.pvalue, rel=0.05)
+
+
+def test_chi_square_is_that_of_scipy() -> None:
+    reference, window = [500, 300, 200], [90, 70, 40]
+    theirs = stats.chi2_contingency([reference, window], correction=False)
+    assert chi_square(reference, window) == pytest.approx((theirs.statistic, theirs.pvalue))
+
+
+def test_rare_categories_do_not_make_alarms() -> None:
+    many = dict.fromkeys(range(1000), 1)
+    assert compare_categories({**many, "usual": 20_000}, {"usual": 5_000, 5: 200}).p_value < 1e-10
+    assert (
+        compare_categories(
+            {**many, "usual": 20_000}, {**dict.fromkeys(range(238), 1), "usual": 4_762}
+        ).p_value
+        > 0.001
+    )
+
+
+def test_one_rare_category_does_not_make_alarms() -> None:
+    g = np.random.default_rng(3)
+    share = [0.5, 0.25, 0.15, 0.08, 0.0199, 0.0001]
+    p = [chi_square(g.multinomial(24_000, share), g.multinomial(5_000, share))[1] for _ in range(4_000)]
+    assert np.mean(np.array(p) < 0.001) < 0.0025
+
+
+def test_binned_distance_is_never_above_that_of_the_rows() -> None:
+    window = G.normal(0.1, 1, 5_000)
+    edges = edges_of(REFERENCE)
+    counts = [counts_of_numbers(rows, edges)[:-1] for rows in (REFERENCE, window)]
+    assert kolmogorov_smirnov_of_counts(*counts)[0] <= kolmogorov_smirnov(REFERENCE, window)[0]
+
+
+def test_index_without_drift_is_what_sampling_gives() -> None:
+    edges = edges_of(REFERENCE)
+    reference = counts_of_numbers(REFERENCE, edges)[:-1]
+    windows = [counts_of_numbers(G.normal(size=2_000), edges)[:-1] for _ in range(300)]
+    assert np.mean([psi(reference, w) for w in windows]) == pytest.approx(
+        psi_expected(reference, windows[0]), rel=0.1
+    )
+
+
+def test_bins_hold_equal_shares_and_missing_ones_stand_last() -> None:
+    edges = edges_of(REFERENCE)
+    counts = counts_of_numbers(np.append(REFERENCE, [np.nan, np.nan]), edges)
+    assert counts[:-1] == pytest.approx(np.full(10, 2_400), abs=1)
+    assert counts[-1] == 2
+    assert counts_of_numbers([1.0, 2.0, np.inf, -np.inf], [1.0]).tolist() == [2, 2, 0]
+
+
+def test_windows_without_drift_seldom_alarm_and_moved_ones_always_do() -> None:
+    edges = edges_of(REFERENCE)
+    reference = counts_of_numbers(REFERENCE, edges)
+    alarms = 0
+    for _ in range(60):
+        shifts = {
+            str(c): compare_counts(reference, counts_of_numbers(G.normal(size=5_000), edges))
+            for c in range(23)
+        }
+        alarms += any(finding.drifted for finding in drifted(shifts, minimum=0).values())
+        shifts["moved"] = compare_counts(reference, counts_of_numbers(G.normal(0.3, 1, 5_000), edges))
+        assert drifted(shifts)["moved"].drifted
+    assert alarms <= 4
+
+
+def test_a_huge_window_does_not_alarm_on_nothing() -> None:
+    edges = edges_of(REFERENCE)
+    huge = counts_of_numbers(G.normal(0.03, 1, 2_000_000), edges)
+    shift = compare_counts(counts_of_numbers(G.normal(size=2_000_000), edges), huge)
+    assert shift.p_value < 1e-10
+    assert not drifted({"a": shift})["a"].drifted
+
+
+@pytest.mark.parametrize("compared", ["rows", "counts"])
+def test_a_column_that_breaks_upstream_is_seen(compared: str) -> None:
+    window = REFERENCE[:5_000].copy()
+    for lost in (slice(0, 500), slice(None)):
+        window[lost] = np.nan
+        edges = edges_of(REFERENCE)
+        shift = (
+            compare_numbers(REFERENCE, window)
+            if compared == "rows"
+            else compare_counts(counts_of_numbers(REFERENCE, edges), counts_of_numbers(window, edges))
+        )
+        assert drifted({"a": shift})["a"].drifted
+
+
+def test_a_new_category_is_seen() -> None:
+    shift = compare_categories({"a": 5_000, "b": 5_000}, {"a": 900, "b": 900, "c": 200})
+    assert drifted({"city": shift})["city"].drifted
+
+
+def test_no_columns_are_no_findings() -> None:
+    assert drifted({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: psi([1, 2], [1, 2, 3]), "both need one count a bin"),
+        (lambda: psi([0, 0], [1, 2]), "need rows"),
+        (lambda: edges_of([np.nan]), "no finite number"),
+        (lambda: kolmogorov_smirnov([], [1.0]), "both need at least one"),
+        (lambda: drifted({"a": compare_categories({"a": 9}, {"a": 9})}, alpha=2), "alpha is 2"),
+    ],
+)
+def test_wrong_arguments_get_a_sentence(call, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        call()

@@ -1,0 +1,124 @@
+"""Bounds hold their error over every look, on the plan, without one and past it."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ml_workflow.statistics.sequential import (
+    bounds,
+    crossing_probability,
+    overrun_bound,
+    planned_bounds,
+    sequence_bound,
+    spending,
+    spending_bounds,
+)
+
+SIMULATIONS = 20_000
+
+
+def _paths(looks: int, drift: float = 0.0, seed: int = 0) -> np.ndarray:
+    """z at each of evenly spaced looks, of experiments whose z is expected to end at drift."""
+    steps = np.random.default_rng(seed).normal(drift / looks, 1 / np.sqrt(looks), (SIMULATIONS, looks))
+    return np.cumsum(steps, axis=1) / np.sqrt(np.arange(1, looks + 1) / looks)
+
+
+def test_bounds_are_the_published_ones() -> None:
+    """ldbounds and Lan & DeMets for five looks at .05, two-sided."""
+    assert spending_bounds([0.2, 0.4, 0.6, 0.8, 1.0]) == pytest.approx(
+        [4.8769, 3.3569, 2.6803, 2.2898, 2.0310], abs=2e-4
+    )
+
+
+def test_one_look_is_the_fixed_test() -> None:
+    assert spending_bounds([1.0]) == pytest.approx([stats.norm.isf(0.025)])
+    assert spending_bounds([1.0], sides=1) == pytest.approx([stats.norm.isf(0.05)])
+
+
+@pytest.mark.parametrize("fractions", [np.arange(1, 21) / 20, [0.003, 0.5, 0.501, 0.52, 0.9999, 1.0]])
+def test_what_is_spent_is_what_may_be_spent(fractions: list[float]) -> None:
+    spent = np.cumsum(crossing_probability(fractions, spending_bounds(fractions)))
+    assert spent == pytest.approx(spending(fractions), abs=1e-7)
+
+
+def test_crossing_probability_agrees_with_simulation_under_an_effect() -> None:
+    critical = planned_bounds(20)
+    simulated = np.mean((np.abs(_paths(20, drift=3.26)) > critical).any(axis=1))
+    assert crossing_probability(np.arange(1, 21) / 20, critical, 3.26).sum() == pytest.approx(
+        simulated, abs=0.007
+    )
+
+
+def test_twenty_looks_hold_five_per_cent_at_little_cost_of_power() -> None:
+    critical = planned_bounds(20)
+    assert np.mean((np.abs(_paths(20)) > critical).any(axis=1)) < 0.055
+    effect = np.abs(_paths(20, drift=3.26))
+    assert np.mean(effect[:, -1] > 1.96) - np.mean((effect > critical).any(axis=1)) < 0.025
+
+
+def test_going_on_past_the_plan_holds_the_error_where_the_last_bound_does_not() -> None:
+    z = np.abs(_paths(200))
+    units = np.arange(1, 201) * 100
+    critical = np.array([bound.critical for bound in bounds(units, planned=2_000)])
+    assert np.mean((z > critical).any(axis=1)) < 0.055
+    assert np.mean((z[:, :40] > np.where(units > 2_000, critical[19], critical)[:40]).any(axis=1)) > 0.08
+
+
+def test_overrun_error_is_at_most_its_formula() -> None:
+    """Extra crossings, for ever after the plan, of paths inside +-2: at most alpha, and not far below."""
+    g = np.random.default_rng(1)
+    start = g.normal(size=SIMULATIONS)
+    start = start[np.abs(start) < 2.0]
+    times = np.geomspace(1, 50, 400)
+    walk = start[:, None] + np.cumsum(g.normal(size=(len(start), 399)) * np.sqrt(np.diff(times)), axis=1)
+    critical = overrun_bound(times[1:], alpha=0.04, last=2.0)
+    extra = (np.abs(walk) / np.sqrt(times[1:]) > critical).any(axis=1).sum() / SIMULATIONS
+    assert 0.015 < extra < 0.04
+
+
+def test_thousand_looks_without_a_plan_hold_the_error() -> None:
+    critical = sequence_bound(np.arange(1, 1001) / 1000)
+    g = np.random.default_rng(2)
+    alarms = np.zeros(4000, dtype=bool)
+    walk = np.zeros(4000)
+    for look in range(1000):
+        walk += g.normal(size=4000)
+        alarms |= np.abs(walk) / np.sqrt(look + 1) > critical[look]
+    assert alarms.mean() < 0.05
+
+
+def test_sequence_is_tightest_at_the_expected_size() -> None:
+    around = sequence_bound([0.5, 0.9, 1.0, 1.1, 2.0])
+    assert around.argmin() == 2
+
+
+def test_looks_change_their_regime_at_the_plan() -> None:
+    found = bounds([500, 1000, 2100, 2200], planned=2000)
+    assert [bound.regime for bound in found] == ["planned", "planned", "planned", "overrun"]
+    assert found[3].critical > found[2].critical
+    assert bounds([500, 1000], expected=1000)[-1].regime == "unplanned"
+    assert bounds([500], planned=2000)[0].critical == pytest.approx(found[0].critical)
+
+
+def test_past_bounds_do_not_change_when_a_look_is_added() -> None:
+    assert bounds([500, 1000, 2100, 2200], planned=2000)[:3] == bounds([500, 1000, 2100], planned=2000)
+
+
+def test_a_look_with_nothing_to_spend_claims_nothing() -> None:
+    assert bounds([1], planned=1_000_000)[0].critical > 30
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: spending_bounds([0.5, 0.5]), "must rise from above 0 to at most 1"),
+        (lambda: spending_bounds([0.5, 1.5]), "must rise from above 0 to at most 1"),
+        (lambda: bounds([100, 90], planned=1000), "must rise from look to look"),
+        (lambda: bounds([100], planned=0), "planned is 0"),
+        (lambda: bounds([100, 200], planned=100, reserve=0), "reserve is 0"),
+        (lambda: sequence_bound([0.0]), "every look needs units"),
+    ],
+)
+def test_wrong_arguments_get_a_sentence(call, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        call()
