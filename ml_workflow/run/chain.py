@@ -219,6 +219,14 @@ def first_sentence(error: Any) -> str:
     return text.splitlines()[0] if text else error.ename
 
 
+def render_missing(record: dict[str, Any]) -> None:
+    """Write the pages that a kill kept from being written after their stage had ended."""
+    folder = reports() / record["run"]
+    for stage in record["stages"]:
+        if stage["status"] in ("done", "reused", "stopped") and not (folder / f"{stage['name']}.html").exists():
+            pages.write_page(folder, stage["name"], shown(stage))
+
+
 def raise_for(stage: dict[str, Any]) -> None:
     """Raise what a failed stage means: a Refusal for wrong input or no room, else a Fault."""
     if stage["refused"]:

@@ -26,7 +26,7 @@ from ..store.files import root
 from ..store.registry import Entry, log
 from ..store.run import STAGES, new_name, point_latest, reports
 from . import pages
-from .chain import Fault, Plan, link, new_record, reuse, save, unchanged, walk
+from .chain import Fault, Plan, link, new_record, render_missing, reuse, save, unchanged, walk
 from .check import check_task
 from .kernels import Kernels, kernels
 from .notebooks import checked, stage_named
@@ -209,6 +209,7 @@ def kept(asked: Sweep, plans: list[Plan]) -> dict[int, Record]:
         fresh = new_record("", plan)
         if same := next((old for old in earlier if old["sweep"]["variant"] == variant.given and is_whole(old, fresh, asked.until)), None):
             found[number] = same
+            render_missing(same)
     return found
 
 
