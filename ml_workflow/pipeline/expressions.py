@@ -1,6 +1,7 @@
 """SQL expressions over a frame's columns: they can compute, they reach no file, network or Python."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import duckdb
@@ -10,6 +11,11 @@ import pandas as pd
 from ..errors import Refusal, nearest
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": False, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+
+BEYOND = {"SUBQUERY": "a subquery", "WINDOW": "a window over other rows", "STAR": "*"}
+"""Kinds of SQL expression that read more than one row or column they name."""
+FUNCTIONS = {"current_setting", "getenv", "getvariable", "unnest", "random", "uuid", "nextval", "currval"}
+"""Functions that read DuckDB's settings, change the number of rows or give another value each time."""
 
 
 def evaluate(expressions: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -31,14 +37,42 @@ def check(place: str, text: str, frame: pd.DataFrame) -> None:
     """Refuse anything but an expression over the frame's columns, in one sentence."""
     with duckdb.connect(config=SETTINGS) as connection:
         connection.register("examples", frame.head(0))
-        for word in ("select", "from", "current_setting", "getenv", "read_", "glob", "pragma", "attach", "copy", "install", ";"):
-            if word in text.lower() and not any(word in c.lower() for c in frame.columns):
-                raise Refusal(f"{place} is {text!r}: {word!r} is not allowed; write an expression over the table's columns.")
+        if found := forbidden(connection, text):
+            raise Refusal(f"{place} is {text!r}: {found} is not allowed; write an expression over the table's columns.")
         try:
             if connection.sql(f"SELECT ({text}) AS value FROM examples").fetchall():
                 raise Refusal(f"{place} is {text!r}, which sums up rows; write an expression of one row's columns.")
         except duckdb.Error as error:
             raise Refusal(_sentence(place, text, frame, error)) from None
+
+
+def forbidden(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """What in a SQL text is more than an expression of one row's columns, or "": DuckDB's own parser tells."""
+    statement, plain = (_parsed(connection, expression) for expression in (text, "1"))
+    if not statement:
+        return ""  # it does not parse, which the caller says
+    written, allowed = statement.pop("select_list", []), plain.pop("select_list")
+    if statement != plain or len(written) != len(allowed):
+        return "more than one expression"
+    return next(_beyond(written), "")
+
+
+def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
+    """The parsed statement that computes the expression, without positions in the text; empty if it cannot be parsed."""
+    [[answer]] = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT ({text}) AS value FROM examples"]).fetchall()
+    parsed = json.loads(answer, object_hook=lambda node: {k: v for k, v in node.items() if not k.startswith("query_location")})
+    return parsed["statements"][0]["node"] if not parsed["error"] and len(parsed["statements"]) == 1 else {}
+
+
+def _beyond(node: Any) -> Iterator[str]:
+    """The parts of a parsed expression that look beyond the row."""
+    if isinstance(node, dict):
+        if node.get("class") in BEYOND:
+            yield BEYOND[node["class"]]
+        if (name := str(node.get("function_name", "")).lower()) in FUNCTIONS:
+            yield f"{name}()"
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _beyond(part)
 
 
 def _column(connection: duckdb.DuckDBPyConnection, place: str, text: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -26,6 +27,7 @@ from .notebooks import code_hash, path_of
 
 LIBRARIES = ("ml-workflow", "pandas", "numpy", "scikit-learn", "skrub", "lightgbm", "xgboost-cpu", "catboost", "optuna",
              "pandera", "duckdb", "scipy", "mlflow", "papermill")  # fmt: skip
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it says of a kernel's death stands in the record
 Tell = Callable[[str, dict[str, Any]], None]
 """Hears of each stage when its status changes."""
 
@@ -130,7 +132,7 @@ def execute(folder: Path, stage: dict[str, Any], record: dict[str, Any], plan: P
     except PapermillExecutionError as error:
         stage |= {"status": "failed", "error": first_sentence(error), "refused": error.ename == "Refusal"}
     except (RuntimeError, TimeoutError) as error:
-        stage |= {"status": "failed", "error": f"the kernel of {name} ended: {error}", "refused": False}
+        stage |= {"status": "failed", "error": death(temporary, error), "refused": False}
     finally:
         if temporary.exists():
             temporary.replace(output)
@@ -142,6 +144,17 @@ def execute(folder: Path, stage: dict[str, Any], record: dict[str, Any], plan: P
         stage["verdict"] = note["verdict"]
         stage["inputs"] |= {"files": note["files"], "modules": note["modules"]}
         stage["made"] = sorted(set(os.listdir(folder / "files")) - before)
+
+
+def death(notebook: Path, error: Exception) -> str:
+    """A sentence on a kernel that died or hung: in which cell, and the last lines it showed."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"] if notebook.exists() else []
+    for number, cell in enumerate(cells, start=1):
+        if cell["metadata"].get("papermill", {}).get("status") in ("running", "failed"):
+            source = next((line for line in "".join(cell["source"]).splitlines() if line.strip() and not line.startswith("#|")), "")
+            lines = "".join(t for output in cell["outputs"] for t in output.get("text", [])).strip().splitlines()[-3:]
+            return f"the kernel ended in cell {number} ({source.strip()!r}): {error}{'' if str(error).endswith('.') else '.'}" + (f" Its last lines: {' / '.join(lines)}" if lines else "")
+    return f"the kernel ended before its first cell: {error}."
 
 
 def new_record(name: str, plan: Plan) -> dict[str, Any]:
