@@ -49,6 +49,6 @@ def test_an_expression_computes_a_value_for_each_row(text: str, expected: list[f
     ],
 )
 def test_anything_else_is_refused_in_a_sentence(text: str) -> None:
-    with pytest.raises(Refusal, match="^value is ") as refused:
+    with pytest.raises(Refusal, match=r"^value is ") as refused:
         evaluate({"value": text}, FRAME)
     assert "\n" not in str(refused.value)
