@@ -34,6 +34,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'ml_workflow.define.examples': ('define.html#examples', 'ml_workflow/define.py'),
                                     'ml_workflow.define.in_money': ('define.html#in_money', 'ml_workflow/define.py'),
                                     'ml_workflow.define.is_holdout': ('define.html#is_holdout', 'ml_workflow/define.py'),
+                                    'ml_workflow.define.moments': ('define.html#moments', 'ml_workflow/define.py'),
                                     'ml_workflow.define.money': ('define.html#money', 'ml_workflow/define.py'),
                                     'ml_workflow.define.monthly': ('define.html#monthly', 'ml_workflow/define.py'),
                                     'ml_workflow.define.outcome': ('define.html#outcome', 'ml_workflow/define.py'),

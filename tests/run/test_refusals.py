@@ -125,6 +125,7 @@ FAULTS: dict[str, Wrong] = {
     "no expression": Wrong(decided("when Gentoo then"), "current_process.decide"),
     "a decision that there is not": Wrong(decided("'Gentooo'"), "Gentooo"),
     "matrix without a class": Wrong(changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}), "value.matrix"),
+    "no dates to split by": Wrong(changed(PENGUINS, split={"by": "time", "column": "island"}), "hold no date"),
     "unknown features": Wrong(changed(PENGUINS, features="paymnt_history"), "'payment_history'"),
     "misspelt parameter": Wrong(["run", "penguins", "-p", "fold=3"], "'folds'"),
     "parameter of another type": Wrong(["run", "penguins", "-p", "folds=many"], "a whole number"),
