@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="From a question to an A/B-tested model, in six notebooks.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help="From a question to an A/B-tested model, in six notebooks.")
 
 Parameters = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="name=value for every notebook that has it, or 03_poc.name=value for one.")]
 
@@ -59,7 +59,7 @@ def sweep(
     jobs: Annotated[int, typer.Option(min=1, help="Variants that run at the same time.")] = os.cpu_count() or 1,
     scheduler: Annotated[str, typer.Option(help="A Dask scheduler, tcp://…, whose workers share this folder.")] = "",
 ) -> None:
-    """Run every variant of a grid of parameters; what they share runs once."""
+    """Run every variant of a grid of parameters. What they share runs once."""
     from .run.sweep import read_sweep
     from .run.sweep import sweep as run_variants
     from .store.run import reports
@@ -80,7 +80,7 @@ def runs(
     days: Annotated[float, typer.Option(min=0, help="With --prune: keep those younger than this many days.")] = 7,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask.")] = False,
 ) -> None:
-    """List the runs with their outcome and size; with --prune remove old ones."""
+    """List the runs with outcome and size. With --prune, old ones are removed."""
     from datetime import timedelta
 
     from .run.keep import listed, old, remove
@@ -106,7 +106,7 @@ def age(span: Any) -> str:
 
 @app.command()
 def check(task: Annotated[str, typer.Argument(help="A name in tasks/, or the path of a task file.")] = "credit") -> None:
-    """Say whether a task is complete and its sources answer; runs nothing."""
+    """Is a task complete, do its sources answer? Runs nothing."""
     from .define import checklist
     from .run.check import check_task
 
@@ -123,7 +123,7 @@ def draft_task(
     target: Annotated[str, typer.Option(help="The column to predict.")],
     query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
 ) -> None:
-    """Draft tasks/<name>.yaml from a table, each guess with its reason; runs nothing."""
+    """Draft tasks/<name>.yaml from a table. Each guess stands there with its reason; nothing is run."""
     drafted(table, target, query)
 
 
