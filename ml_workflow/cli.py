@@ -105,16 +105,38 @@ def age(span: Any) -> str:
 
 
 @app.command()
-def check(task: Annotated[str, typer.Argument(help="A name in tasks/, or the path of a task file.")] = "credit") -> None:
-    """Is a task complete, do its sources answer? Runs nothing."""
+def check(
+    task: Annotated[str, typer.Argument(help="A name in tasks/, or the path of a task file.")] = "credit",
+    table: Annotated[str | None, typer.Option(help="A new table, held against the contract of the task's newest run.")] = None,
+    query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="With --table: put the rows that break the contract into this file, with the reason.")] = None,
+) -> None:
+    """Is a task complete, do its sources answer? With --table: does a new table keep the contract? Runs nothing."""
     from .define import checklist
     from .run.check import check_task
 
+    if table:
+        return held_against(task, table, query, quarantine)
     found, counts = check_task(task)
     print(f"{found.name}: {found.question}")
     print(", ".join(f"{name} {count:,}" for name, count in counts.items()))
     for item in checklist(found).to_dict("records"):
         print(f"  {item['item']}: " + ("yes" if item["there"] == "yes" else f"missing, so {item['if missing']}"))
+
+
+def held_against(task: str, table: str, query: str | None, quarantine: Path | None) -> None:
+    """Say every fault of a table at once; refuse it, or put its bad rows aside."""
+    from .run.check import check_table, put_aside
+
+    found, good, bad = check_table(task, table, query)
+    for fault in found.to_dict("records"):
+        print(f"  {fault['column']} {fault['rule']}: broken in {fault['rows']:,} rows" + (f", such as {fault['for example']}" if fault["for example"] else ""))
+    if len(bad) and not quarantine:
+        raise refusal(f"{len(bad):,} of {len(good) + len(bad):,} rows break the contract: mend the table, or put these rows aside by --quarantine FILE.")
+    if len(bad) and quarantine:
+        put_aside(quarantine, bad)
+        print(f"{len(bad):,} rows with their reasons are in {quarantine}.")
+    print(f"{len(good):,} of {len(good) + len(bad):,} rows keep the contract.")
 
 
 @app.command(name="task")

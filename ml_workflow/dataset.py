@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['payment_history', 'utilisation', 'as_it_is', 'feature_step', 'contract_of', 'rules', 'type_of', 'schema', 'is_type',
-           'faults', 'leaks', 'sums', 'duplicates', 'content_hash']
+           'read_as', 'breaches', 'faults', 'quarantined', 'leaks', 'apart', 'duplicates', 'content_hash']
 
 # %% ../nbs/02_dataset.ipynb #e1e11f4e
 import hashlib
@@ -18,7 +18,16 @@ import pandera.pandas as pa
 # %% ../nbs/02_dataset.ipynb #04c0b231
 from .define import check_holdout, check_outcome, classes_of, examples, outcome, sources, theme
 from .errors import Refusal
-from .research import inputs, sampled, signal
+from ml_workflow.pipeline.leaks import (
+    determined,
+    known_afterwards,
+    numbering,
+    summed,
+    told_apart,
+    told_in_text,
+    too_good,
+)
+from .research import codes, inputs, numbers, sampled, signal
 from .store.run import Verdict, open_run
 from .store.task import Task
 
@@ -102,59 +111,101 @@ def schema(contract: dict[str, dict[str, Any]]) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(columns, strict=False)
 
 # %% ../nbs/02_dataset.ipynb #7c001de4
-def is_type(kind: str) -> Callable[[pd.Series], bool]:
-    "A check that a column has this type; whole numbers pass for numbers, a column without values for any."
-    allowed = {"number": ("number", "integer"), "integer": ("integer",), "boolean": ("boolean",)}.get(kind, (kind,))
-
-    def check(column: pd.Series) -> bool:
+def is_type(kind: str) -> Callable[[pd.Series], pd.Series]:
+    "A check of each cell's type; whole numbers pass for numbers, missing cells for all. Cells that could be read fail if all can: the column has another type."
+    def check(column: pd.Series) -> pd.Series:
         known = column.dropna()
         whole = kind == "integer" and type_of(known) == "number" and bool((known % 1 == 0).all())
-        return known.empty or whole or type_of(known) in allowed
+        if known.empty or whole or type_of(known) == kind or (kind, type_of(known)) == ("number", "integer"):
+            return column.notna() | True
+        fits = read_as(kind, known)
+        return column.isna() | (fits & (not fits.all())).reindex(column.index, fill_value=False)
     return check
 
+# %% ../nbs/02_dataset.ipynb #8ef6abc6
+def read_as(kind: str, known: pd.Series) -> pd.Series:
+    "Which cells of a column without gaps can be read as this type."
+    if kind in ("integer", "number"):
+        numbers = pd.to_numeric(known, errors="coerce")
+        return numbers.notna() & ((numbers % 1 == 0) | (kind == "number"))
+    if kind == "time":
+        return pd.to_datetime(known, errors="coerce", format="mixed", utc=True).notna()
+    if kind == "boolean":
+        return known.astype(str).str.lower().isin(["true", "false"])
+    return known.map(lambda cell: isinstance(cell, str))
+
 # %% ../nbs/02_dataset.ipynb #fb2ed27f
-def faults(contract: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
-    "Every fault at once: column, rule, number of rows; empty when the frame meets the contract."
+def breaches(contract: dict[str, dict[str, Any]], frame: pd.DataFrame, unit: str = "") -> pd.DataFrame:
+    "Every breach of the contract: column, rule, and the row's position (-1: the whole table); with `unit` also units that repeat."
+    numbered, found = frame.reset_index(drop=True), []
     try:
-        schema(contract).validate(frame, lazy=True)
+        schema(contract).validate(numbered, lazy=True)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases
         named = cases["column"].where(cases["schema_context"] == "Column", cases["failure_case"]).astype(str)
-        return cases.assign(column=named).groupby(["column", "check"], dropna=False).size().reset_index(name="rows")
-    return pd.DataFrame(columns=["column", "check", "rows"])
+        rule = cases["check"].astype(str).replace({"column_in_dataframe": "is there", "not_nullable": "is not missing"})
+        found.append(pd.DataFrame({"column": named, "rule": rule, "row": cases["index"].fillna(-1).astype(int)}))
+    if unit in numbered and (again := np.flatnonzero(numbered[unit].duplicated())).size:
+        found.append(pd.DataFrame({"column": unit, "rule": "does not repeat", "row": again}))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"column": [], "rule": [], "row": []})
+
+# %% ../nbs/02_dataset.ipynb #9a3a02d9
+def faults(contract: dict[str, dict[str, Any]], frame: pd.DataFrame, unit: str = "", private: list[str] | None = None) -> pd.DataFrame:
+    "The breaches by column and rule: how many rows, and three of them, by unit or, where that is private, by position."
+    found = breaches(contract, frame, unit)
+    known = unit in frame and unit not in (private or [])
+    name = frame[unit].astype(str).to_numpy() if known else np.arange(len(frame)).astype(str)
+    rows = []
+    for (column, rule), part in found.groupby(["column", "rule"], sort=False):
+        places = part["row"].to_numpy(dtype=int)
+        rows.append({"column": column, "rule": rule, "rows": len(frame) if (places < 0).any() else len(set(places)),
+                     "for example": ", ".join(name[places[places >= 0][:3]])})
+    return pd.DataFrame(rows, columns=["column", "rule", "rows", "for example"])
+
+# %% ../nbs/02_dataset.ipynb #aa6944b4
+def quarantined(contract: dict[str, dict[str, Any]], frame: pd.DataFrame, unit: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+    "The rows that keep the contract, and the others with the reason; together every row once. Numbers that came as text are read."
+    frame = frame.reset_index(drop=True)
+    read = frame.copy()
+    for name, rule in contract.items():
+        if rule["type"] in ("integer", "number") and name in frame and type_of(frame[name]) == "text":
+            numbers = pd.to_numeric(frame[name], errors="coerce")
+            read[name] = numbers if numbers.notna().sum() == frame[name].notna().sum() else frame[name].where(numbers.isna(), numbers)
+    found = breaches(contract, read, unit)
+    said = (found["column"] + " " + found["rule"]).groupby(found["row"].astype(int)).agg("; ".join)
+    whole = said.get(-1, "")
+    reason = said.reindex(frame.index).fillna("").map(lambda own: "; ".join(filter(None, [whole, own])))
+    bad = reason != ""
+    return read[~bad].infer_objects().reset_index(drop=True), frame[bad].assign(reason=reason[bad]).reset_index(drop=True)
 
 # %% ../nbs/02_dataset.ipynb #b06a8ea4
 def leaks(task: Task, development: pd.DataFrame, truth: np.ndarray, classes: list[str], strengths: pd.Series) -> pd.DataFrame:
-    "Columns that give the target away, each with its figure and a sentence."
-    found = []
-    for name, share in strengths.items():
-        if share > (0.97 if classes else 0.995):
-            found.append({"column": name, "figure": round(float(share), 4), "why": f"alone removes {share:.1%} of the loss: too good to be known in time"})
-    if not classes:
-        found += sums(inputs(task, development).select_dtypes("number"), truth)
-    return pd.DataFrame(found, columns=["column", "figure", "why"])
+    "Columns that give the target away, each once, with its figure and a sentence."
+    table, target = inputs(task, development), codes(truth, classes)
+    found = too_good(strengths, bool(classes)) + numbering(table, strengths) + told_in_text(table, target, bool(classes), task.private)
+    found += known_afterwards(table, target) if classes else summed(table, target)
+    found += determined(table, target, bool(classes))
+    return pd.DataFrame(found, columns=["column", "figure", "why"]).drop_duplicates("column", ignore_index=True)
 
-# %% ../nbs/02_dataset.ipynb #88b7a41a
-def sums(table: pd.DataFrame, truth: np.ndarray) -> list[dict[str, Any]]:
-    "Columns that add up to the target: a non-negative least-squares fit that leaves nothing over."
-    from scipy.optimize import nnls
-
-    filled = table.fillna(0).to_numpy(dtype=float)
-    weights, rest = nnls(filled, truth)
-    explained = 1 - rest**2 / ((truth - truth.mean()) ** 2).sum()
-    parts = [str(c) for c, w in zip(table, weights, strict=True) if abs(w - 1) < 0.01]
-    if explained < 0.9999 or not parts:
-        return []
-    return [{"column": c, "figure": round(float(explained), 6), "why": f"{' + '.join(parts)} add up to the target"} for c in parts]
+# %% ../nbs/02_dataset.ipynb #820b24d2
+def apart(task: Task, development: pd.DataFrame, holdout: pd.DataFrame, seed: int) -> tuple[float, str]:
+    "How well rows of the two parts can be told apart (ROC AUC), and by which column most; times count as drift only where nothing orders the rows."
+    rows = min(3000, len(development), 3 * len(holdout))
+    both = pd.concat([inputs(task, development.sample(rows, random_state=seed)), inputs(task, holdout.sample(min(len(holdout), rows), random_state=seed))])
+    dates = [str(c) for c in both.select_dtypes(["datetime", "datetimetz"])] + [str(task.split.column)] if task.split.by == "time" else []
+    table = both.drop(columns=dates, errors="ignore").apply(numbers)
+    return told_apart(table.iloc[:rows], table.iloc[rows:], seed)
 
 # %% ../nbs/02_dataset.ipynb #ed52f327
 def duplicates(task: Task, development: pd.DataFrame, holdout: pd.DataFrame) -> dict[str, int]:
-    "How many units repeat, how many rows equal another in every input, and how many holdout rows equal a development row."
+    "How many units repeat, rows equal another in every input, holdout rows equal a development row; and how many of these are copies, since so many agree in fine numbers."
     both = pd.concat([development, holdout])
+    fine = max([0, *(inputs(task, both).select_dtypes("number").nunique())]) > len(both) / 10
     keys = pd.util.hash_pandas_object(inputs(task, both), index=False).to_numpy()
     first, second = keys[: len(development)], keys[len(development):]
     return {"units that repeat": int(both[task.unit].duplicated().sum()), "rows equal in all inputs": int(pd.Series(keys).duplicated().sum()),
-            "holdout rows that equal a development row": int(np.isin(second, first).sum())}
+            "holdout rows that equal a development row": int(np.isin(second, first).sum()),
+            "copies": int(np.isin(second, first).sum()) if fine and np.isin(second, first).mean() > 0.3 else 0}
 
 # %% ../nbs/02_dataset.ipynb #900ba7e4
 def content_hash(frame: pd.DataFrame) -> str:

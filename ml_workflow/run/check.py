@@ -1,8 +1,13 @@
 """Is a task complete, and do its sources answer? Asked before anything is run."""
 
 import ast
+import json
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from ..dataset import faults, quarantined
 from ..define import (
     amounts,
     check_holdout,
@@ -15,7 +20,9 @@ from ..define import (
     value,
 )
 from ..errors import Refusal, nearest
-from ..store.files import root
+from ..store.files import root, write_atomically
+from ..store.run import reports
+from ..store.tables import read_table
 from ..store.task import Task, read_task, task_path
 
 
@@ -49,3 +56,29 @@ def check_matrix(task: Task, classes: list[str]) -> None:
     for decided, cells in amounts(task, classes).items():
         if unknown := set(cells) - set(classes):
             raise Refusal(f"value.matrix.{decided} names {sorted(unknown)[0]!r}, which {task.target.column!r} does not hold.{nearest(sorted(unknown)[0], classes)}")
+
+
+def check_table(name: str, uri: str, query: str | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The faults of a new table by the contract of the task's newest run, the rows that keep it, and those that do not."""
+    task, contract = newest_contract(name)
+    frame = read_table(uri, query)
+    return faults(contract, frame, task.unit, task.private), *quarantined(contract, frame, task.unit)
+
+
+def newest_contract(name: str) -> tuple[Task, dict[str, dict[str, Any]]]:
+    """The task and the contract that the newest run of a task has made."""
+    task = read_task(task_path(name))
+    made = [p for p in reports().glob(f"{task.name}-*/files/contract.json") if not p.parents[1].is_symlink()]
+    if not made:
+        raise Refusal(f"No run of {task.name} has made a contract yet: `ml-workflow run {name} --until 02_dataset` makes one.")
+    newest = max(made, key=lambda p: p.parents[1].name)
+    return read_task(newest.with_name("task.yaml")), json.loads(newest.read_text(encoding="utf-8"))
+
+
+def put_aside(path: Path, bad: pd.DataFrame) -> Path:
+    """Write quarantined rows with their reasons, as Parquet or CSV by the file's name; an older file is not overwritten."""
+    if path.exists():
+        raise Refusal(f"{path} exists already: rows in quarantine are not overwritten; give another name.")
+    if path.suffix == ".parquet":
+        return write_atomically(path, lambda p: bad.to_parquet(p, index=False))
+    return write_atomically(path, lambda p: bad.to_csv(p, index=False))

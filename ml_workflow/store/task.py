@@ -21,12 +21,18 @@ class Part(BaseModel):
 
 
 class Source(Part):
-    """A table: a file, a folder of files, or a database URL with a query."""
+    """A table: a file, a folder of files, or a database URL with a query; joined to the first on the unit.
+
+    A history has many rows a unit: `aggregate` says how they become one, as SQL by name or as a function of 02_dataset.
+    `time` is the column that says when a row was known; of the first source, when the decision is made.
+    """
 
     name: str
     uri: str
     query: str | None = None
     available: Literal["at decision", "after decision"] = "at decision"
+    aggregate: dict[str, str] | str | None = None
+    time: str | None = None
 
 
 class Target(Part):
@@ -126,6 +132,11 @@ class Task(Part):
     @model_validator(mode="after")
     def _fits(self) -> "Task":
         kind, value = self.target.kind, self.value
+        first, *others = self.sources
+        if first.available == "after decision" or first.aggregate:
+            raise ValueError(f"sources.0 ({first.name}) holds the examples: it must be available at decision, and is not aggregated")
+        if untimed := [s.name for s in others if s.time and not first.time]:
+            raise ValueError(f"the source {untimed[0]} has a `time`, but sources.0 ({first.name}) has none to compare it with: say which column holds the moment of the decision")
         if kind == "binary" and self.target.positive is None:
             raise ValueError("target.positive is missing: the label that the score is the probability of")
         wrong = {"binary": ("matrix", "over", "under"), "multiclass": ("act", "leave", "over", "under")}
