@@ -14,6 +14,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'ml_workflow.dataset.duplicates': ('dataset.html#duplicates', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.faults': ('dataset.html#faults', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.feature_step': ('dataset.html#feature_step', 'ml_workflow/dataset.py'),
+                                     'ml_workflow.dataset.is_between': ('dataset.html#is_between', 'ml_workflow/dataset.py'),
+                                     'ml_workflow.dataset.is_one_of': ('dataset.html#is_one_of', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.is_type': ('dataset.html#is_type', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.leaks': ('dataset.html#leaks', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.payment_history': ('dataset.html#payment_history', 'ml_workflow/dataset.py'),

@@ -2,7 +2,8 @@
 
 # %% auto #0
 __all__ = ['payment_history', 'utilisation', 'as_it_is', 'feature_step', 'contract_of', 'rules', 'type_of', 'schema', 'is_type',
-           'read_as', 'breaches', 'faults', 'quarantined', 'leaks', 'apart', 'duplicates', 'content_hash']
+           'is_between', 'is_one_of', 'read_as', 'breaches', 'faults', 'quarantined', 'leaks', 'apart', 'duplicates',
+           'content_hash']
 
 # %% ../nbs/02_dataset.ipynb #e1e11f4e
 import hashlib
@@ -102,11 +103,11 @@ def schema(contract: dict[str, dict[str, Any]]) -> pa.DataFrameSchema:
     "The contract as a pandera schema; whole numbers with gaps may come as decimals."
     columns = {}
     for name, rule in contract.items():
-        checks = [pa.Check(is_type(rule["type"]), name=f"is {rule['type']}")]
+        checks = [pa.Check(is_type(rule["type"]), name="is_type", error=f"is {rule['type']}")]
         if "min" in rule:
-            checks.append(pa.Check.in_range(rule["min"], rule["max"]))
+            checks.append(pa.Check(is_between(rule["min"], rule["max"]), name="is_between", error=f"is from {rule['min']:g} to {rule['max']:g}"))
         if "categories" in rule:
-            checks.append(pa.Check.isin(rule["categories"]))
+            checks.append(pa.Check(is_one_of(rule["categories"]), name="is_one_of", error=f"is one of {len(rule['categories'])} categories"))
         columns[name] = pa.Column(None, checks, nullable=rule["nullable"])
     return pa.DataFrameSchema(columns, strict=False)
 
@@ -121,6 +122,19 @@ def is_type(kind: str) -> Callable[[pd.Series], pd.Series]:
         fits = read_as(kind, known)
         return column.isna() | (fits & (not fits.all())).reindex(column.index, fill_value=False)
     return check
+
+# %% ../nbs/02_dataset.ipynb #4f61a218
+def is_between(low: float, high: float) -> Callable[[pd.Series], pd.Series]:
+    "A check that each number lies in a range; what is no number is for the check of types to tell."
+    def check(column: pd.Series) -> pd.Series:
+        numbers = pd.to_numeric(column, errors="coerce").astype(float)
+        return numbers.between(low, high) | numbers.isna()
+    return check
+
+# %% ../nbs/02_dataset.ipynb #2e71176a
+def is_one_of(categories: list[str]) -> Callable[[pd.Series], pd.Series]:
+    "A check that each text is a known category."
+    return lambda column: column.astype(str).isin(categories) | column.isna()
 
 # %% ../nbs/02_dataset.ipynb #8ef6abc6
 def read_as(kind: str, known: pd.Series) -> pd.Series:
@@ -147,7 +161,7 @@ def breaches(contract: dict[str, dict[str, Any]], frame: pd.DataFrame, unit: str
         found.append(pd.DataFrame({"column": named, "rule": rule, "row": cases["index"].fillna(-1).astype(int)}))
     if unit in numbered and (again := np.flatnonzero(numbered[unit].duplicated())).size:
         found.append(pd.DataFrame({"column": unit, "rule": "does not repeat", "row": again}))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"column": [], "rule": [], "row": []})
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"column": [], "rule": [], "row": []}, dtype=str)
 
 # %% ../nbs/02_dataset.ipynb #9a3a02d9
 def faults(contract: dict[str, dict[str, Any]], frame: pd.DataFrame, unit: str = "", private: list[str] | None = None) -> pd.DataFrame:
