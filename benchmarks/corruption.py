@@ -12,7 +12,7 @@ from ml_workflow.dataset import faults, type_of
 from ml_workflow.define import outcome
 from ml_workflow.pipeline.corruptions import Columns
 from ml_workflow.research import codes, folds_of, inputs, out_of_fold
-from ml_workflow.scale import alarms_of, corruption_matrix, usual_of
+from ml_workflow.scale import NOTHING, alarms_of, corruption_matrix, usual_of
 from ml_workflow.store.release import load_release
 from ml_workflow.store.run import open_run, reports
 
@@ -42,7 +42,7 @@ def main(name: str) -> None:
     shares = []
     for seed in range(5):
         rows = holdout.sample(min(4000, len(holdout)), random_state=seed).reset_index(drop=True)
-        matrix = corruption_matrix(task, release, contract, usual, rows, classes, columns, seed)
+        matrix = corruption_matrix(task, release, contract, usual, rows, classes, columns, seed).drop(index=NOTHING)
         shares.append(float((matrix["verdict"] != "missed").mean()))
         print(f"seed {seed}: {len(matrix)} ways, {matrix['verdict'].value_counts().to_dict()}, missed: {list(matrix.index[matrix['verdict'] == 'missed'])}")
     print(f"caught or harmless {np.mean(shares):.3f} (bar .95 or more)")
