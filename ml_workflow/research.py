@@ -19,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 # %% ../nbs/01_research.ipynb #ff88c91d
@@ -79,7 +79,8 @@ def model_of(estimator: BaseEstimator, linear: bool = False) -> Pipeline:
     from skrub import StringEncoder, TableVectorizer
 
     text = StringEncoder(n_components=8, random_state=0)
-    vectorizer = TableVectorizer(high_cardinality=text, n_jobs=1)
+    levels = OneHotEncoder(dtype="float32", handle_unknown="ignore", sparse_output=False)  # skrub's own warns of new categories
+    vectorizer = TableVectorizer(low_cardinality=levels, high_cardinality=text, n_jobs=1)
     filled = [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()] if linear else []
     return make_pipeline(vectorizer, *filled, estimator)
 

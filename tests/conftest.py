@@ -1,17 +1,23 @@
-"""What several tests need: the command line as a process, copies of the project, and one finished run."""
+"""What several tests need: the command line as a process, copies of the project, one finished run, a PostgreSQL."""
 
 import json
 import os
+import pwd
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
+PASSWORD = "wrong-horse-7"
 ROOT = Path(__file__).parent.parent
 
 
@@ -72,3 +78,41 @@ def finished(env: dict[str, str]) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return (Path(env["ML_WORKFLOW_REPORTS"]) / "latest").resolve()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Callable[[], str]]:
+    """A real PostgreSQL server, run by an unprivileged user; each call gives the URL of a new, empty database."""
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    if programs is None:
+        missing = "PostgreSQL is not installed here: apt-get install postgresql."
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    assert programs is not None
+    user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:  # short: the path of a socket has at most 107 characters
+        place = Path(name)
+        place.chmod(0o755)
+        (place / "secret").write_text(PASSWORD)
+        (place / "data").mkdir(mode=0o700)
+        (place / "socket").mkdir(mode=0o777)
+        for path in (place / "data", place / "socket"):
+            shutil.chown(path, user)
+        base = ["-D", str(place / "data")]
+        subprocess.run([programs / "initdb", *base, "-A", "scram-sha-256", "-U", "tester", f"--pwfile={place / 'secret'}", "-N"], user=user, cwd=place, check=True, capture_output=True)
+        options = f"-c listen_addresses='' -c unix_socket_directories={place / 'socket'} -c fsync=off -c max_connections=100"
+        control = [programs / "pg_ctl", *base, "-w"]
+        subprocess.run([*control, "-o", options, "-l", place / "data" / "log", "start"], user=user, cwd=place, check=True, capture_output=True)
+        server = f"postgresql://tester:{PASSWORD}@/{{}}?host={place / 'socket'}"
+
+        def database() -> str:
+            name = f"t{uuid4().hex[:12]}"
+            engine = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(sa.text(f"CREATE DATABASE {name}"))
+            engine.dispose()
+            return server.format(name)
+
+        try:
+            yield database
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], user=user, cwd=place, check=False, capture_output=True)

@@ -1,17 +1,17 @@
 """More than one source: joins on the unit, histories summed up, nothing from after the decision."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from ml_workflow.define import examples, sources
 from ml_workflow.errors import Refusal
 from ml_workflow.research import inputs
 from ml_workflow.store.task import Task, as_task
+from tests.conftest import PASSWORD, copy_of_the_project, surroundings, workflow
 
 CUSTOMERS = pd.DataFrame({"id": [1, 2, 3, 4], "decided": pd.to_datetime(["2026-03-01"] * 4), "age": [30, 40, 50, 60], "left": [0, 1, 0, 1]})
 PAYMENTS = pd.DataFrame({
@@ -105,9 +105,34 @@ def test_a_time_needs_the_moment_of_the_decision(tmp_path: Path) -> None:
         task_of(tmp_path, payments(tmp_path, aggregate=SUMS, time="paid"))
 
 
-def test_a_database_is_a_source(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
-        PAYMENTS.to_sql("payments", connection, index=False)
-        connection.commit()
-    shop = {"name": "payments", "uri": f"sqlite:///{tmp_path}/shop.db", "query": "SELECT * FROM payments WHERE amount < 100", "aggregate": SUMS}
-    assert joined(task_of(tmp_path, shop))["payments"].tolist() == [2, 1, 0, 0]
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_database_is_a_source(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    shop = {"name": "payments", "uri": filled(kind, tmp_path, request), "query": "SELECT * FROM payments WHERE amount < 100", "aggregate": SUMS, "time": "paid"}
+    assert joined(task_of(tmp_path, shop, first={"time": "decided"}))["payments"].tolist() == [2, 1, 0, 0]
+    with pytest.raises(Refusal, match="did not answer the query.*paymnts"):
+        joined(task_of(tmp_path, shop | {"query": "SELECT * FROM paymnts"}))
+
+
+def test_the_password_of_a_database_stays_in_the_environment(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = filled("postgresql", tmp_path, request)
+    project = copy_of_the_project(tmp_path / "project")
+    env = surroundings(tmp_path) | {"SHOP_PASSWORD": PASSWORD}
+    hidden = url.replace(PASSWORD, "${SHOP_PASSWORD}")
+    query = "SELECT p.*, amount > 15 AS large FROM payments p CROSS JOIN generate_series(1, 60)"
+    done = workflow("run", hidden, "--query", query, "--target", "large", "--force", "-p", "time_budget=1", env=env, cwd=project)
+    wrong = workflow("run", hidden, "--query", query, "--target", "large", env=env | {"SHOP_PASSWORD": PASSWORD + "!"}, cwd=project)
+    assert done.returncode in (0, 2, 3) and wrong.returncode == 2, done.stdout + done.stderr
+    said = [done.stdout, done.stderr, wrong.stdout, wrong.stderr]
+    said += [p.read_bytes().decode("utf-8", "replace") for folder in (tmp_path / "reports", project / "tasks", tmp_path / "mlruns") for p in folder.rglob("*") if p.is_file()]
+    said.append((tmp_path / "mlflow.db").read_bytes().decode("utf-8", "replace"))
+    assert len(said) > 10 and any("SHOP_PASSWORD" in text for text in said)
+    assert not any(PASSWORD in text for text in said)
+
+
+def filled(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    """The URL of a database of this kind that holds the payments."""
+    url = f"sqlite:///{folder}/shop.db" if kind == "sqlite" else request.getfixturevalue("postgres")()
+    engine = sa.create_engine(url)
+    PAYMENTS.to_sql("payments", engine, index=False)
+    engine.dispose()
+    return str(url)
