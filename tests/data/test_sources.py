@@ -109,7 +109,7 @@ def test_a_time_needs_the_moment_of_the_decision(tmp_path: Path) -> None:
 def test_a_database_is_a_source(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     shop = {"name": "payments", "uri": filled(kind, tmp_path, request), "query": "SELECT * FROM payments WHERE amount < 100", "aggregate": SUMS, "time": "paid"}
     assert joined(task_of(tmp_path, shop, first={"time": "decided"}))["payments"].tolist() == [2, 1, 0, 0]
-    with pytest.raises(Refusal, match="did not answer the query.*paymnts"):
+    with pytest.raises(Refusal, match=r"did not answer the query.*paymnts"):
         joined(task_of(tmp_path, shop | {"query": "SELECT * FROM paymnts"}))
 
 
