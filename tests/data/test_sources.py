@@ -110,7 +110,7 @@ def test_a_database_is_a_source(kind: str, tmp_path: Path, request: pytest.Fixtu
     shop = {"name": "payments", "uri": filled(kind, tmp_path, request), "query": "SELECT * FROM payments WHERE amount < 100", "aggregate": SUMS, "time": "paid"}
     assert joined(task_of(tmp_path, shop, first={"time": "decided"}))["payments"].tolist() == [2, 1, 0, 0]
     with pytest.raises(Refusal, match=r"did not answer the query.*paymnts"):
-        joined(task_of(tmp_path, shop | {"query": "SELECT * FROM paymnts"}))
+        joined(task_of(tmp_path, shop | {"query": "SELECT * FROM paymnts"}, first={"time": "decided"}))
 
 
 def test_the_password_of_a_database_stays_in_the_environment(tmp_path: Path, request: pytest.FixtureRequest) -> None:
