@@ -28,9 +28,7 @@ def run(
     kernels: Annotated[str, typer.Option(help="auto, warm or stock Jupyter kernels.")] = "auto",
 ) -> None:
     """Take a task through the six notebooks, with a gate after each."""
-    from .run.chain import Plan
-    from .run.chain import run as chain
-    from .run.check import check_task
+    from .run.kernels import kernels as opened
     from .run.notebooks import checked, from_file, pairs, stage_named
     from .store.files import root
 
@@ -42,13 +40,17 @@ def run(
         task = drafted(task, target, query)
     os.chdir(root())
     check_writable()
-    found, _ = check_task(task)
-    plan = Plan(task, given, until, "00_define" if fresh else from_, force, kernels, found.name)
-    screen = Screen(found.question)
-    try:
-        record = chain(plan, screen)
-    finally:
-        screen.close()
+    with opened(kernels) as pool:  # type: ignore[arg-type]  # the warm parent imports its libraries while the task is checked
+        from .run.chain import Plan
+        from .run.chain import run as chain
+        from .run.check import check_task
+
+        found, _ = check_task(task)
+        screen = Screen(found.question)
+        try:
+            record = chain(Plan(task, given, until, "00_define" if fresh else from_, force, found.name), pool, screen)
+        finally:
+            screen.close()
     screen.table(record)
     raise typer.Exit(3 if record["outcome"] == "stop" else 0)
 

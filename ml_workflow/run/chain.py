@@ -22,7 +22,7 @@ from ..errors import Refusal
 from ..store.files import digest, root, write_json
 from ..store.run import STAGES, Verdict, new_name, point_latest, reports
 from . import pages
-from .kernels import Kernels, kernels
+from .kernels import Kernels
 from .notebooks import code_hash, path_of
 
 LIBRARIES = ("ml-workflow", "pandas", "numpy", "scikit-learn", "skrub", "lightgbm", "xgboost-cpu", "catboost", "optuna",
@@ -45,12 +45,11 @@ class Plan:
     until: str = STAGES[-1]
     fresh_from: str | None = None
     force: bool = False
-    kernels: str = "auto"
     name: str = ""
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def run(plan: Plan, tell: Tell) -> dict[str, Any]:
+def run(plan: Plan, pool: Kernels, tell: Tell) -> dict[str, Any]:
     """Execute the stages of a checked plan in a new folder under reports/; the record, also written as run.json.
 
     Raises Refusal when what was given is wrong and Fault when a stage breaks; the record says so in both cases.
@@ -61,7 +60,7 @@ def run(plan: Plan, tell: Tell) -> dict[str, Any]:
     try:
         (folder / "files").mkdir(parents=True)
         save(folder, plan.record)
-        with kernels(plan.kernels) as pool, ThreadPoolExecutor(1) as painter:  # type: ignore[arg-type]
+        with ThreadPoolExecutor(1) as painter:
             pool.prepare()
             pictures: list[Future[Any]] = []
             try:
@@ -121,13 +120,15 @@ def execute(folder: Path, stage: dict[str, Any], record: dict[str, Any], plan: P
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    from . import engine
+
     name, before, began = stage["name"], set(os.listdir(folder / "files")), time.perf_counter()
     stage["started"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     given = {**record["parameters"].get(name, {}), "run": folder.name} | ({"task": plan.task} if name == STAGES[0] else {})
     output, temporary = folder / f"{name}.ipynb", folder / f".{name}.ipynb"
     try:
         papermill.execute_notebook(str(path_of(name)), str(temporary), given, kernel_manager_class=pool.manager_class,
-                                   progress_bar=False, log_output=False, autosave_cell_every=0)  # fmt: skip
+                                   engine_name=engine.NAME, progress_bar=False, log_output=False, autosave_cell_every=0)  # fmt: skip
         stage["status"] = "done"
     except PapermillExecutionError as error:
         stage |= {"status": "failed", "error": first_sentence(error), "refused": error.ename == "Refusal"}
