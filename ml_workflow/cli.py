@@ -44,9 +44,10 @@ def run(
         from .run.chain import Plan
         from .run.chain import run as chain
         from .run.check import check_task
+        from .run.pages import usual_seconds
 
         found, _ = check_task(task)
-        screen = Screen(found.question)
+        screen = Screen(found.question, usual_seconds(found.name))
         try:
             record = chain(Plan(task, given, until, "00_define" if fresh else from_, force, found.name), pool, screen)
         finally:
@@ -191,10 +192,10 @@ def check_writable() -> None:
 class Screen:
     """What a run shows: on a terminal the stage under way and its time, elsewhere plain lines."""
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, usual: dict[str, float]) -> None:
         from rich.console import Console
 
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console, self.usual = Console(highlight=False, soft_wrap=True), usual
         self.console.print(f"[bold]{question}[/bold]")
         self.began = time.perf_counter()
         self.status: Ticking | None = None
@@ -204,7 +205,7 @@ class Screen:
         self.close()
         if event == "start":
             if self.console.is_terminal:
-                self.status = Ticking(self.console, stage["name"])
+                self.status = Ticking(self.console, stage["name"], self.usual.get(stage["name"]))
             return
         verdict = stage.get("verdict") or {}
         colour = {"failed": "red", "stopped": "red"}.get(stage["status"], "green" if verdict.get("go") else "red")
@@ -229,12 +230,19 @@ class Screen:
 
 
 class Ticking:
-    """A spinner with the seconds since it began."""
+    """A spinner with the seconds since it began and, where earlier runs tell how long it takes, about how many are left."""
 
-    def __init__(self, console: Any, name: str) -> None:
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    def __init__(self, console: Any, name: str, usual: float | None) -> None:
+        from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        self.progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True)
+        class Left(ProgressColumn):
+            """The seconds that are left, as far as earlier runs tell."""
+
+            def render(self, task: Any) -> str:
+                left = (usual or 0) - (task.elapsed or 0)
+                return f"about {left:.0f} s left" if left > 0 else ""
+
+        self.progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), Left(), console=console, transient=True)
         self.progress.add_task(name, total=None)
         self.progress.start()
 

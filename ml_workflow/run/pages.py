@@ -88,6 +88,12 @@ def records() -> list[dict[str, Any]]:
     return sorted(found, key=lambda r: r["run"].rsplit("-", 2)[1:], reverse=True)
 
 
+def usual_seconds(task: str) -> dict[str, float]:
+    """How long each stage of a task took when it last ran, in seconds; stages that never ran are left out."""
+    ended = [s for r in records() if r["task"] == task for s in r["stages"] if s["status"] in ("done", "stopped") and s["seconds"]]
+    return {s["name"]: s["seconds"] for s in reversed(ended)}
+
+
 def write_index() -> Path:
     """reports/index.html: every run with its parameters, figures, verdict and inputs; static, opens from disk."""
     shared: dict[str, int] = {}
