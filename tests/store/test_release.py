@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml_workflow.errors import Refusal
-from ml_workflow.store.files import digest
-from ml_workflow.store.release import load_release
+from ml_workflow.store.release import contents, digest_of, load_release
 from tests.conftest import ROOT, copy_of_the_project, edit
 
 FEATURE = '''
@@ -106,7 +105,7 @@ def test_an_untouched_release_scores_as_promised(release: Path, registered: str)
     examples = pd.read_parquet(release / "examples.parquet")
     assert loaded.score(examples) == pytest.approx(examples.filter(regex="^promised_").to_numpy())
     assert {"estimator.skops", "package", "contract.json", "task.yaml", "release.json", "examples.parquet"} == set(os.listdir(release))
-    assert digest(release) == registered
+    assert digest_of(contents(release)) == registered
 
 
 def a_byte_of_code(release: Path) -> None:
@@ -137,7 +136,7 @@ def a_value_of_the_task(release: Path) -> None:
 
 
 def a_module_gone(release: Path) -> None:
-    (release / "package" / "poc.py").unlink()
+    (release / "package" / "research.py").unlink()
 
 
 CHANGES = [a_byte_of_code, a_new_module, a_byte_of_the_estimator, a_figure, a_value_of_the_task, a_module_gone]
@@ -147,7 +146,7 @@ CHANGES = [a_byte_of_code, a_new_module, a_byte_of_the_estimator, a_figure, a_va
 def test_a_changed_release_is_refused_before_anything_of_it_is_imported(change: Callable[[Path], None], release: Path, registered: str, tmp_path: Path) -> None:
     change(release)
     init = release / "package" / "__init__.py"
-    assert digest(release) != registered
+    assert digest_of(contents(release)) != registered
     init.write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\n")
     before = set(sys.modules)
     with pytest.raises(Refusal, match="is not what was registered"):
@@ -176,7 +175,7 @@ def test_a_pickle_in_the_place_of_the_estimator_is_never_unpickled(release: Path
     trap(release, tmp_path)
     (release / "estimator.skops").write_bytes(pickle.dumps(Payload(tmp_path / "unpickled")))
     with pytest.raises(Refusal, match="no estimator in skops format"):
-        load_release(release, digest(release))
+        load_release(release, digest_of(contents(release)))
     assert not (tmp_path / "unpickled").exists() and not (tmp_path / "imported").exists()
 
 
@@ -210,7 +209,7 @@ def test_an_estimator_of_a_foreign_type_is_refused(kind: str, release: Path, tmp
     else:
         skops.io.dump(make_pipeline(FunctionTransformer(os.system if kind == "os.system" else payment_history)), path)
     with pytest.raises(Refusal, match="not trusted"):
-        load_release(release, digest(release))
+        load_release(release, digest_of(contents(release)))
     assert not (tmp_path / "imported").exists() and not (tmp_path / "foreign_estimator.py.seen").exists()
     assert "foreign_estimator" not in sys.modules
 
@@ -222,14 +221,14 @@ def test_a_release_that_breaks_its_promise_is_refused(release: Path) -> None:
     examples["promised_0"] += 0.01
     examples.to_parquet(release / "examples.parquet", index=False)
     with pytest.raises(Refusal, match="does not score its own examples as promised"):
-        load_release(release, digest(release))
+        load_release(release, digest_of(contents(release)))
 
 
 def test_the_registry_gives_the_release_and_keeps_its_digest_outside(finished: Path, env: dict[str, str], registered: str) -> None:
     text = "from ml_workflow.store.registry import registered; r = registered('penguins', 'challenger'); print(r.card['run'], r.package.__name__)"
     done = subprocess.run([sys.executable, "-c", text], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-2:] == [finished.name, f"ml_workflow_{registered[:12]}"]
+    assert done.stdout.split()[-2:] == [finished.name, f"ml_workflow_{registered}"]
     assert all(registered.encode() not in path.read_bytes() for path in (finished / "files" / "release").rglob("*") if path.is_file())
     text = text.replace("challenger", "champion")
     refused = subprocess.run([sys.executable, "-c", text], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
