@@ -40,8 +40,8 @@ def _registry() -> Iterator[Any]:
         mlflow.set_tracking_uri(address)
         yield mlflow.MlflowClient(address)
     except (mlflow.exceptions.MlflowException, sa.exc.SQLAlchemyError) as error:
-        shown = re.sub(r"//[^/@]*@", "//***@", address)
-        raise Refusal(f"The registry {shown} does not do what was asked of it ({first_line(error)}): see that it runs, is not locked and takes writes, then try again.") from None
+        said = f"The registry {address} does not do what was asked of it ({first_line(error)}): see that it runs, is not locked and takes writes, then try again."
+        raise Refusal(re.sub(r"//[^/@\s]*@", "//***@", said)) from None
 
 
 def _experiment(client: Any, name: str) -> str:
