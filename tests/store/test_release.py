@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ml_workflow.errors import Refusal
-from ml_workflow.store.release import contents, digest_of, load_release, needed
+from ml_workflow.store.release import TRUSTED, contents, digest_of, load_release, needed
 from tests.conftest import ROOT, copy_of_the_project, edit
 
 FEATURE = '''
@@ -246,6 +246,22 @@ def test_a_release_that_leads_out_of_its_folder_is_refused(way: Callable[[Path, 
     way(release, tmp_path / "outside")
     with pytest.raises(Refusal, match="a link or no plain file"):
         load_release(release, registered)
+
+
+def test_the_current_process_decides_by_the_released_code_as_it_does_in_the_project(release: Path, registered: str) -> None:
+    import pandas as pd
+
+    from ml_workflow.define import current_process
+    from ml_workflow.store.task import read_task
+
+    examples = pd.read_parquet(release / "examples.parquet")
+    today = current_process(read_task(release / "task.yaml"), examples)
+    assert list(load_release(release, registered).current(examples)) == list(today.decide(examples, today.score(examples)))
+
+
+@pytest.mark.parametrize("name", ["skrub._utils.run", "skrub._data_ops._evaluation.Eval", "skrub._data_ops.DataOp", "lightgbm.sklearn.joblib", "numpy.dtype.evil", "catboost.core.CatBoost.load"])
+def test_a_trusted_library_does_not_make_all_its_names_trusted(name: str) -> None:
+    assert not TRUSTED.fullmatch(name)
 
 
 def made_with(release: Path, library: str, version: str) -> None:
