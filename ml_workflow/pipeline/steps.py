@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import Progress
 
@@ -91,6 +92,18 @@ def run(step: Step, source: Path, target: Path, scheduler: str = "", processes: 
     shutil.rmtree(work / "split", ignore_errors=True)
     work.replace(target)
     return Done(target, len(parts), kept, time.perf_counter() - began)
+
+
+def query(connection: sa.Connection, text: str, target: Path, at_once: int = ROWS) -> Path:
+    """The rows of a database query as a folder of Parquet files, streamed; whole or not at all, and kept when it is there already."""
+    about = {"query": text, "at_once": at_once}
+    if not _holds(target, about):
+        with whole(target) as folder:
+            for number, frame in enumerate(pd.read_sql(sa.text(text), connection.execution_options(stream_results=True), chunksize=at_once)):
+                _write_part(folder / _name(number), [_arrow(frame)])
+            _agree(folder)
+            _write(folder / MANIFEST, about)
+    return target
 
 
 def complete(jobs: list[Job], scheduler: str, processes: int | None, progress: Progress, title: str) -> int:

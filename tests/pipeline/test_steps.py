@@ -6,31 +6,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from lightgbm import LGBMClassifier
 
 from benchmarks.pipeline import features, scoring
 from ml_workflow.dataset import payment_history
 from ml_workflow.errors import Refusal
 from ml_workflow.pipeline.parts import parquet_files, read
-from ml_workflow.pipeline.steps import Step, run
+from ml_workflow.pipeline.steps import Step, query, run
 from ml_workflow.research import model_of, scored
 from ml_workflow.store.release import keep_release
 from tests.conftest import ROOT
 from tests.pipeline import functions
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +212,22 @@ def test_a_source_that_cannot_be_read_is_refused_in_a_sentence(columns: dict[str
 def test_a_scheduler_that_is_not_there_is_told_in_a_sentence(values: Path, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="No Dask scheduler answers"):
         run(Step(functions.slow, (0,)), values, tmp_path / "out", "nonsense://x")
+
+
+def test_a_query_gives_a_step_the_rows_that_pandas_gets(postgres: Callable[[], str], tmp_path: Path) -> None:
+    frame = pd.DataFrame({"unit": np.arange(3_000) % 700, "value": np.arange(3_000.0), "note": [None] * 2_500 + ["late"] * 500, "seen": pd.Timestamp("2026-01-01")})
+    frame.loc[2_900, "value"] = None
+    engine = sa.create_engine(postgres().replace("postgresql://", "postgresql+psycopg://"))
+    frame.astype({"value": "Int64"}).to_sql("rows", engine, index=False)
+    text, step = "SELECT * FROM rows ORDER BY seen, value, unit", Step(functions.running, unit="unit")
+    with engine.connect() as connection:
+        query(connection, text, tmp_path / "rows", at_once=400)
+    with engine.connect() as connection:
+        expected = pd.read_sql(sa.text(text), connection)
+        assert query(connection, text, tmp_path / "rows", at_once=400) == tmp_path / "rows"
+        with pytest.raises(sa.exc.SQLAlchemyError):
+            query(connection, "SELECT 1 / (700 - unit - 1) FROM rows", tmp_path / "broken", at_once=400)
+    assert len(parquet_files(tmp_path / "rows")) == 8 and {p.name for p in tmp_path.iterdir()} == {"rows"}
+    engine.dispose()
+    run(step, tmp_path / "rows", tmp_path / "out", processes=2, at_once=500)
+    pd.testing.assert_frame_equal(by_unit(pd.read_parquet(tmp_path / "out"), "unit"), by_unit(step(expected), "unit"))
