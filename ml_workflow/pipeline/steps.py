@@ -94,6 +94,27 @@ def run(step: Step, source: Path, target: Path, scheduler: str = "", processes: 
     return Done(target, len(parts), kept, time.perf_counter() - began)
 
 
+def alike_first(function: Function) -> Function:
+    """The same function of each row by itself, given the rows so that those that are alike are neighbours.
+
+    Processors guess the branches of decision trees better then: LightGBM predicts 1.4 to 1.6 times as fast (benchmarks/pipeline.py).
+    """
+
+    def sorted_first(frame: pd.DataFrame) -> pd.DataFrame:
+        order = _alike(frame)
+        made = function(frame.iloc[order].reset_index(drop=True))
+        return made.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+
+    return sorted_first
+
+
+def _alike(frame: pd.DataFrame) -> np.ndarray:
+    """The order by all columns with few values, those with the fewest first."""
+    levels = frame.head(1_000).nunique().sort_values(kind="stable")
+    keys = [pd.factorize(frame[name], sort=True)[0] for name in levels.index[(levels > 1) & (levels <= 20)]]
+    return np.lexsort([key.astype("int16") for key in reversed(keys)]) if keys else np.arange(len(frame))
+
+
 def query(connection: sa.Connection, text: str, target: Path, at_once: int = ROWS) -> Path:
     """The rows of a database query as a folder of Parquet files, streamed; whole or not at all, and kept when it is there already."""
     about = {"query": text, "at_once": at_once}

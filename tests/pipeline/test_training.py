@@ -20,7 +20,7 @@ def test_a_classifier_from_partitions_is_as_good_as_from_memory(scheduler: str, 
     settings = LGBMClassifier(n_estimators=40, num_leaves=15, verbose=-1, random_state=0)
     spread = fit_on_cluster(settings, tmp_path, inputs, "default_next_month", scheduler)
     alone = settings.fit(fit[inputs], fit["default_next_month"])
-    assert type(spread) is LGBMClassifier and spread.get_params() == alone.get_params()
+    assert type(spread) is LGBMClassifier and alone.get_params().items() <= spread.get_params().items()
     aucs = [roc_auc_score(test["default_next_month"], m.predict_proba(test[inputs])[:, 1]) for m in (spread, alone)]
     assert aucs[1] > 0.75 and abs(aucs[0] - aucs[1]) < 0.01, aucs
     assert spread.booster_.num_trees() == 40
