@@ -12,17 +12,18 @@ from .parts import Chunk, Table, frame_of, table_of
 def fit_on_cluster(estimator: LGBMClassifier | LGBMRegressor, source: Path, inputs: list[str], target: str, scheduler: str) -> LGBMClassifier | LGBMRegressor:
     """LightGBM of these settings, fitted on Parquet files by the workers of a Dask cluster, each with its share of the rows.
 
-    The inputs are numbers; what comes back predicts without Dask.
+    The inputs are numbers; what comes back predicts without Dask. The rows are spread over the workers by the hash of their
+    inputs: LightGBM finds a column's bins from the rows of one worker, which must not be those of one end of a sorted table.
     """
     import dask.dataframe as dd
-    from distributed import Client
+    from distributed import Client, wait
     from lightgbm.dask import DaskLGBMClassifier, DaskLGBMRegressor
 
     kind, table = DaskLGBMClassifier if isinstance(estimator, LGBMClassifier) else DaskLGBMRegressor, table_of(source)
     empty = frame_of(table.schema.empty_table(), table)
     with Client(scheduler, timeout=10) as client:
-        # not dd.read_parquet, which joins the partitions of few columns: LightGBM issue 6920
-        rows = dd.from_map(_rows, table.chunks(), table=table, meta=empty)
+        rows = dd.from_map(_rows, table.chunks(), table=table, meta=empty)[[*inputs, target]].shuffle(on=inputs).persist()
+        wait(rows)  # inputs and target must come from the same partitions: LightGBM issue 6920
         return kind(client=client, **estimator.get_params()).fit(rows[inputs], rows[target]).to_local()
 
 

@@ -26,7 +26,7 @@ def test_a_classifier_from_partitions_is_as_good_as_from_memory(scheduler: str, 
     assert spread.booster_.num_trees() == 40
 
 
-def test_a_regression_from_partitions_learns_from_every_partition(scheduler: str, tmp_path: Path) -> None:
+def test_partitions_of_a_sorted_table_are_learnt_as_if_they_were_mixed(scheduler: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": np.arange(4_000) / 1_000})
     frame["y"] = np.floor(frame["x"])
     for number in range(4):
