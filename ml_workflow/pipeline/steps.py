@@ -154,13 +154,7 @@ def complete(jobs: list[Job], scheduler: str, processes: int | None, progress: P
 def workers(scheduler: str, processes: int) -> Iterator[Executor]:
     """Processes of this machine with one thread each, or the workers of the Dask cluster at an address (tcp://…)."""
     if scheduler:
-        from distributed import Client
-
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError) as error:
-            raise Refusal(f"No Dask scheduler answers at {scheduler!r}: {error}. Start one with `dask scheduler`, or leave the scheduler out.") from None
-        with client:
+        with connected(scheduler) as client:
             yield client.get_executor(pure=False)
         return
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
@@ -168,6 +162,16 @@ def workers(scheduler: str, processes: int) -> Iterator[Executor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def connected(scheduler: str) -> Any:
+    """A client of the Dask cluster at an address."""
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise Refusal(f"No Dask scheduler answers at {scheduler!r}: {error}. Start one with `dask scheduler`, or leave the scheduler out.") from None
 
 
 def work_on_rows(step: Step, table: Table, chunk: Chunk, path: Path) -> None:
