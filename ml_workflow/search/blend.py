@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.pipeline import make_pipeline
 
+from .spaces import FAMILIES
 from .study import Candidate, Data, losses
 
 ROUNDS = 20  # the most additions: a weight is then known to a twentieth
@@ -46,7 +47,7 @@ def blended(vectorizer: Any, members: list[Candidate], weights: dict[str, int], 
     """One unfitted pipeline: the members share the vectorizer; each stands in it under `seeds` seeds, whose mean varies less."""
     named: list[tuple[str, Any, int]] = []
     for candidate in (c for c in members if c.name in weights):
-        copies = seeds if candidate.family != "linear" else 1
+        copies = seeds if FAMILIES[candidate.family].stops_early else 1
         for seed in range(copies):
             named.append((f"{candidate.name} {seed}", seeded(candidate.estimator, seed), weights[candidate.name] * seeds // copies))
     if len(named) == 1:
@@ -60,3 +61,9 @@ def seeded(estimator: Any, seed: int) -> Any:
     """The same estimator with another seed; the first is as it was judged."""
     name = next((n for n in ("random_state", "random_seed") if n in estimator.get_params()), "")
     return clone(estimator).set_params(**{name: estimator.get_params()[name] + seed}) if name else clone(estimator)
+
+
+def seeds_for(members: list[Candidate], weights: dict[str, int], folds: int, seconds: float) -> int:
+    """How many seeds of each member (1 to 4) can be fitted in a quarter of the seconds, going by what their folds took."""
+    once = sum(candidate.seconds for candidate in members if candidate.name in weights) / folds
+    return int(np.clip(seconds / 4 / max(once, 1e-3), 1, 4))

@@ -143,7 +143,7 @@ def objective(data: Data, place: Path, seed: int, deadline: float) -> Callable[[
             raise optuna.TrialPruned from None
         finally:
             trial.set_user_attr("seconds", time.time() - began)
-        trial.set_user_attr("trees", int(np.ceil(np.mean(grown))) if family.stops_early else None)
+        trial.set_user_attr("trees", int(np.ceil(np.mean([trees or 0 for trees in grown]))) or None)
         trial.set_user_attr("parameters", given)
         write_scores(place / f"{trial.number}.npy", out_of_fold(parts, len(data.target)))
         return float(np.mean(np.concatenate([loss for _, _, loss in parts])))
@@ -170,9 +170,10 @@ def write_scores(path: Path, scores: Array) -> None:
 def open_study(place: Path, seed: int) -> Any:
     """The study kept in this folder, begun where there is none."""
     import optuna
+    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(place / "journal.log")))
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(place / "journal.log")))
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=2 * len(FAMILIES))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=len(FAMILIES))
     return optuna.create_study(storage=storage, study_name="search", sampler=sampler, pruner=pruner, load_if_exists=True)

@@ -67,7 +67,7 @@ class Release:
 
     def decide(self, frame: pd.DataFrame, scores: Any) -> Any:
         """Actions by greatest expected value."""
-        return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"])
+        return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"], self.card.get("errors"))
 
     def task(self) -> Any:
         """The task that it was released for."""
