@@ -79,11 +79,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'ml_workflow.research.sampled': ('research.html#sampled', 'ml_workflow/research.py'),
                                       'ml_workflow.research.scored': ('research.html#scored', 'ml_workflow/research.py'),
                                       'ml_workflow.research.signal': ('research.html#signal', 'ml_workflow/research.py')},
-            'ml_workflow.scale': { 'ml_workflow.scale.as_chances': ('scale.html#as_chances', 'ml_workflow/scale.py'),
-                                   'ml_workflow.scale.as_scores': ('scale.html#as_scores', 'ml_workflow/scale.py'),
-                                   'ml_workflow.scale.calibration_gain': ('scale.html#calibration_gain', 'ml_workflow/scale.py'),
+            'ml_workflow.scale': { 'ml_workflow.scale.calibration_gain': ('scale.html#calibration_gain', 'ml_workflow/scale.py'),
                                    'ml_workflow.scale.corruption_matrix': ('scale.html#corruption_matrix', 'ml_workflow/scale.py'),
-                                   'ml_workflow.scale.decisions_of': ('scale.html#decisions_of', 'ml_workflow/scale.py'),
                                    'ml_workflow.scale.direction': ('scale.html#direction', 'ml_workflow/scale.py'),
                                    'ml_workflow.scale.functionality': ('scale.html#functionality', 'ml_workflow/scale.py'),
                                    'ml_workflow.scale.halved': ('scale.html#halved', 'ml_workflow/scale.py'),
@@ -91,4 +88,4 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'ml_workflow.scale.ledger': ('scale.html#ledger', 'ml_workflow/scale.py'),
                                    'ml_workflow.scale.money_curve': ('scale.html#money_curve', 'ml_workflow/scale.py'),
                                    'ml_workflow.scale.on_holdout': ('scale.html#on_holdout', 'ml_workflow/scale.py'),
-                                   'ml_workflow.scale.window_of': ('scale.html#window_of', 'ml_workflow/scale.py')}}}
+                                   'ml_workflow.scale.seen': ('scale.html#seen', 'ml_workflow/scale.py')}}}

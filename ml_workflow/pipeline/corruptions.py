@@ -252,32 +252,47 @@ def late(frame: pd.DataFrame, columns: Columns, _: np.random.Generator) -> pd.Da
     return frame.assign(**{columns.target: label.mask(last, usual)})
 
 
-Decisions = tuple[np.ndarray | None, pd.Series | None]
-"""Scores and, by unit, actions; None where the rows cannot be scored."""
+Score = Callable[[pd.DataFrame], np.ndarray]
+Decide = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
+Check = Callable[[pd.DataFrame, np.ndarray | None], dict[str, str]]
+"""What a check says of rows and their scores (None where they cannot be scored), by what it says it of."""
 
 
-def matrix(
-    rows: pd.DataFrame, columns: Columns, decide: Callable[[pd.DataFrame], Decisions], checks: dict[str, Callable[[pd.DataFrame, np.ndarray | None], dict[str, str]]], seed: int
-) -> pd.DataFrame:
+def columns_of(kinds: dict[str, str], unit: str, target: str, past: pd.DataFrame) -> Columns:
+    """The columns to work on from their types (integer, number, text, time), the strongest first."""
+    numbers, texts, times = ([c for c, kind in kinds.items() if kind in wanted] for wanted in (("integer", "number"), ("text",), ("time",)))
+    return Columns(numbers, texts, times, unit, target, past)
+
+
+def matrix(rows: pd.DataFrame, columns: Columns, score: Score, decide: Decide, checks: dict[str, Check], seed: int) -> pd.DataFrame:
     """For each way that data breaks: the share of decisions that change, what each check says, and the verdict.
 
     The verdict names the first check that tells, or says harmless or missed. What a check says of sound rows too does
     not count.
     """
-    sound = decide(rows)[1]
+    sound = decisions(rows, columns.unit, score, decide)[1]
     false: dict[str, set[str]] = {check: set() for check in checks}
     found = []
     for way, corrupt in {NOTHING: lambda frame, *_: frame, **CORRUPTIONS}.items():
         broken = corrupt(rows, columns, np.random.default_rng(seed))
         if broken is None:
             continue
-        scores, taken = decide(broken)
+        scores, taken = decisions(broken, columns.unit, score, decide)
         changed = changes(sound, taken)
         said = {check: ask(broken, scores) for check, ask in checks.items()}
         verdict = next((check for check in checks if set(said[check]) - false[check]), "missed" if changed else "harmless")
         found.append({"way": way, "verdict": verdict, "decisions changed": changed, **{f"by {check}": first_of(said[check], false[check]) for check in checks}})
         false = false if way != NOTHING else {check: set(said[check]) for check in checks}
     return pd.DataFrame(found).set_index("way")
+
+
+def decisions(rows: pd.DataFrame, unit: str, score: Score, decide: Decide) -> tuple[np.ndarray | None, pd.Series | None]:
+    """Scores and, by unit, actions; None for rows that cannot be scored."""
+    try:
+        scores = np.asarray(score(rows))
+        return scores, pd.Series(decide(rows, scores), index=rows[unit].to_numpy())
+    except Exception:  # whatever a model says to rows that it was not made for
+        return None, None
 
 
 def changes(sound: pd.Series | None, taken: pd.Series | None) -> float:

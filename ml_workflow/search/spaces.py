@@ -46,13 +46,14 @@ class Suggests(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """A family: sound defaults, a suggestion, an unfitted estimator, and a fit that gives (fitted, trees or None)."""
+    """A family: sound defaults, a suggestion, an unfitted estimator, the trees after which it stops to improve, and what keeps it on one thread."""
 
     name: str
     defaults: Callable[[Shape], Parameters]
     suggest: Callable[[Suggests, Shape], Parameters]
     build: Callable[[Parameters, Shape, int | None, int], Any]
-    fit: Callable[[Any, Rows, float], tuple[Any, int | None]]
+    trees: Callable[[Any, Rows, float], int]
+    alone: Parameters
     stops_early: bool = True
 
 
@@ -74,8 +75,8 @@ def lightgbm(given: Parameters, shape: Shape, trees: int | None, seed: int) -> A
     return kind(n_estimators=trees or TREES, subsample_freq=1, random_state=seed, n_jobs=0, verbose=-1, **given)
 
 
-def grow_lightgbm(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | None]:
-    """Fit until the held-out loss has not improved for PATIENCE trees."""
+def grow_lightgbm(model: Any, rows: Rows, deadline: float) -> int:
+    """The trees of least held-out loss, grown until it has not improved for PATIENCE trees. Raises OutOfTime."""
     from lightgbm import early_stopping
 
     def look(_: Any) -> None:
@@ -84,7 +85,7 @@ def grow_lightgbm(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | N
 
     model.set_params(n_jobs=1)
     model.fit(rows.X, rows.y, eval_X=(rows.X_stop,), eval_y=(rows.y_stop,), callbacks=[early_stopping(PATIENCE, verbose=False), look])
-    return model, model.best_iteration_ or model.n_estimators
+    return int(model.best_iteration_ or model.n_estimators)
 
 
 def histogram(given: Parameters, shape: Shape, trees: int | None, seed: int) -> Any:
@@ -95,8 +96,8 @@ def histogram(given: Parameters, shape: Shape, trees: int | None, seed: int) -> 
     return kind(max_iter=trees or TREES, early_stopping=False, random_state=seed, **given)
 
 
-def grow_histogram(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | None]:
-    """Fit STEP trees at a time until the held-out loss has not improved for PATIENCE trees."""
+def grow_histogram(model: Any, rows: Rows, deadline: float) -> int:
+    """The same, STEP trees at a time."""
     most = model.max_iter
     model.set_params(early_stopping=True, n_iter_no_change=PATIENCE, tol=0, warm_start=True)
     for trees in range(STEP, most + STEP, STEP):
@@ -105,7 +106,7 @@ def grow_histogram(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | 
         model.set_params(max_iter=trees).fit(rows.X, rows.y, X_val=rows.X_stop, y_val=rows.y_stop)
         if model.n_iter_ < trees:
             break
-    return model, max(1, int(np.argmax(model.validation_score_)))
+    return max(1, int(np.argmax(model.validation_score_)))
 
 
 def xgboost(given: Parameters, shape: Shape, trees: int | None, seed: int) -> Any:
@@ -115,8 +116,8 @@ def xgboost(given: Parameters, shape: Shape, trees: int | None, seed: int) -> An
     return (XGBClassifier if shape.classes else XGBRegressor)(n_estimators=trees or TREES, random_state=seed, **given)
 
 
-def grow_xgboost(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | None]:
-    """Fit until the held-out loss has not improved for PATIENCE trees."""
+def grow_xgboost(model: Any, rows: Rows, deadline: float) -> int:
+    """The trees of least held-out loss, grown until it has not improved for PATIENCE trees. Raises OutOfTime."""
     from xgboost.callback import TrainingCallback
 
     class Look(TrainingCallback):
@@ -127,7 +128,7 @@ def grow_xgboost(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | No
 
     model.set_params(early_stopping_rounds=PATIENCE, callbacks=[Look()], n_jobs=1)
     model.fit(rows.X, rows.y, eval_set=[(rows.X_stop, rows.y_stop)], verbose=False)
-    return model, model.best_iteration + 1
+    return int(model.best_iteration) + 1
 
 
 def catboost(given: Parameters, shape: Shape, trees: int | None, seed: int) -> Any:
@@ -138,8 +139,8 @@ def catboost(given: Parameters, shape: Shape, trees: int | None, seed: int) -> A
     return kind(iterations=trees or TREES, verbose=0, allow_writing_files=False, random_seed=seed, **given)
 
 
-def grow_catboost(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | None]:
-    """Fit until the held-out loss has not improved for PATIENCE trees."""
+def grow_catboost(model: Any, rows: Rows, deadline: float) -> int:
+    """The trees of least held-out loss, grown until it has not improved for PATIENCE trees. Raises OutOfTime."""
 
     class Look:
         def after_iteration(self, info: Any) -> bool:
@@ -149,7 +150,7 @@ def grow_catboost(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | N
     model.fit(rows.X, rows.y, eval_set=(rows.X_stop, rows.y_stop), early_stopping_rounds=PATIENCE, use_best_model=True, callbacks=[Look()])
     if is_late(deadline):
         raise OutOfTime
-    return model, model.tree_count_
+    return int(model.tree_count_)
 
 
 def linear(given: Parameters, shape: Shape, trees: int | None, seed: int) -> Any:
@@ -164,9 +165,9 @@ def linear(given: Parameters, shape: Shape, trees: int | None, seed: int) -> Any
     return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), model)
 
 
-def fit_linear(model: Any, rows: Rows, deadline: float) -> tuple[Any, int | None]:
-    """Fit on all rows: nothing is held out."""
-    return model.fit(np.vstack([rows.X, rows.X_stop]), np.concatenate([rows.y, rows.y_stop])), None
+def never(model: Any, rows: Rows, deadline: float) -> int:
+    """What grows no trees needs none."""
+    return 0
 
 
 FAMILIES = {
@@ -177,7 +178,8 @@ FAMILIES = {
             lambda shape: {"regularization": 10.0},
             lambda trial, shape: {"regularization": trial.suggest_float("regularization", 1e-2, 1e4, log=True)},
             linear,
-            fit_linear,
+            never,
+            {},
             stops_early=False,
         ),
         Family(
@@ -193,6 +195,7 @@ FAMILIES = {
             },
             lightgbm,
             grow_lightgbm,
+            {"n_jobs": 1},
         ),
         Family(
             "XGBoost",
@@ -207,6 +210,7 @@ FAMILIES = {
             },
             xgboost,
             grow_xgboost,
+            {"n_jobs": 1},
         ),
         Family(
             "histogram boosting",
@@ -220,6 +224,7 @@ FAMILIES = {
             },
             histogram,
             grow_histogram,
+            {},
         ),
         Family(
             "CatBoost",
@@ -233,6 +238,7 @@ FAMILIES = {
             },
             catboost,
             grow_catboost,
+            {"thread_count": 1},
         ),
     )
 }

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from . import spaces
 from .spaces import FAMILIES, Family, OutOfTime, Parameters, Rows, Shape
 
+SMALL = 2000  # rows to fit on below which one held-out part is too small to trust: three take turns
 TRIALS = 200  # the most of one search: beyond it small tables are only fitted to the luck of their folds
 FAILURES = 10  # trials that a library refused, after which the search gives up
 Array = NDArray[Any]
@@ -27,9 +28,9 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold as numbers: the rows to fit on, the classes among them, and the rows to score with their positions."""
+    """One fold as numbers: the rows to fit on, each with its part to stop at, the classes among them, and the rows to score with their positions."""
 
-    rows: Rows
+    turns: list[Rows]
     known: Array
     X_test: NDArray[np.floating]
     test: Array
@@ -46,8 +47,8 @@ class Data:
     @property
     def shape(self) -> Shape:
         """What sound settings depend on."""
-        rows = self.folds[-1].rows
-        return Shape(len(rows.X), rows.X.shape[1], self.classes > 0)
+        X = self.folds[-1].turns[0].X
+        return Shape(len(X), X.shape[1], self.classes > 0)
 
     @property
     def scored(self) -> Array:
@@ -74,20 +75,33 @@ def data_of(vectorizer: Any, table: pd.DataFrame, target: Array, splits: list[tu
         step = clone(vectorizer)
         X, X_test = (np.asarray(part, dtype=np.float32) for part in (step.fit_transform(table.iloc[fit]), step.transform(table.iloc[test])))
         known, y = np.unique(target[fit], return_inverse=True) if classes else (np.arange(0), np.asarray(target[fit], dtype=float))
-        stop = held_out(target[fit], bool(classes), None if groups is None else groups[fit], ordered)
-        folds.append(Fold(Rows(X[~stop], y[~stop], X[stop], y[stop]), known, X_test, test))
+        part = held_out(target[fit], bool(classes), None if groups is None else groups[fit], ordered)
+        turns = range(3 if len(fit) < SMALL and not ordered else 1)
+        folds.append(Fold([Rows(X[part != turn], y[part != turn], X[part == turn], y[part == turn]) for turn in turns], known, X_test, test))
     return Data(folds, target, classes)
 
 
-def held_out(target: Array, classes: bool, groups: Array | None = None, ordered: bool = False) -> NDArray[np.bool_]:
-    """True for about a sixth of the rows, to stop early at: the last ones in time, whole groups, else some of each class."""
-    order = np.random.default_rng(0).permutation(len(target))
+def held_out(target: Array, classes: bool, groups: Array | None = None, ordered: bool = False) -> Array:
+    """Which sixth (0 to 5) each row belongs to, of some of each class or whole groups; in time order 0 are the last and 1 the others.
+
+    One sixth is held out of a fit, to stop early at. A class of fewer than six rows is never held out whole.
+    """
     if ordered:
-        return np.arange(len(target)) >= len(target) - max(1, len(target) // 6)
+        return np.asarray(np.arange(len(target)) < len(target) - max(1, len(target) // 6)).astype(int)
     if groups is not None and len(np.unique(groups)) >= 6:
-        return np.asarray(pd.factorize(groups)[0] % 6 == 5)
-    rank = pd.Series(order).groupby(target if classes else np.zeros(len(target))).rank()
-    return (rank % 6 == 0).to_numpy()
+        return np.asarray(pd.factorize(groups)[0] % 6)
+    order = pd.Series(np.random.default_rng(0).permutation(len(target)))
+    return (6 - order.groupby(target if classes else np.zeros(len(target))).rank().to_numpy().astype(int)) % 6
+
+
+def as_chances(scores: Array, classes: int) -> Array:
+    """Scores with a column for each class, where there are classes; numbers stay as they are."""
+    return np.column_stack([1 - scores, scores]) if classes and scores.ndim == 1 else scores
+
+
+def as_scores(chances: Array) -> Array:
+    """The other way round: of two classes the chance of the second."""
+    return chances[:, 1] if chances.ndim == 2 and chances.shape[1] == 2 else chances
 
 
 def losses(scores: Array, target: Array) -> Array:
@@ -98,8 +112,15 @@ def losses(scores: Array, target: Array) -> Array:
 
 
 def fold_scores(family: Family, given: Parameters, data: Data, fold: Fold, seed: int, deadline: float) -> tuple[Array, int | None]:
-    """Scores of a fold's rows, shape (n,) or (n, classes), by a model that has not seen them; and its trees. Raises OutOfTime."""
-    model, trees = family.fit(family.build(given, data.shape, None, seed), fold.rows, deadline)
+    """Scores of a fold's rows, shape (n,) or (n, classes), by a model of all its rows to fit on; and its trees, from the turns. Raises OutOfTime."""
+    trees, rows = None, fold.turns[0]
+    if family.stops_early:
+        began = time.time()
+        trees = int(np.ceil(np.mean([family.trees(family.build(given, data.shape, None, seed), turn, deadline) for turn in fold.turns])))
+        if time.time() + (time.time() - began) / len(fold.turns) > deadline:  # to fit once more takes no longer
+            raise OutOfTime
+    model = family.build(given, data.shape, trees, seed).set_params(**family.alone)
+    model.fit(np.vstack([rows.X, rows.X_stop]), np.concatenate([rows.y, rows.y_stop]))
     if not data.classes:
         return np.asarray(model.predict(fold.X_test), dtype=float), trees
     scores = np.zeros((len(fold.test), data.classes))
@@ -278,7 +299,8 @@ def name_of(data: Data, seed: int) -> str:
     found = hashlib.sha256(f"{seed} {data.classes}".encode())
     found.update(Path(spaces.__file__).read_bytes())
     for fold in data.folds:
-        for part in (fold.rows.X, fold.rows.y, fold.rows.X_stop, fold.rows.y_stop, fold.X_test, fold.test):
+        rows = fold.turns[0]
+        for part in (rows.X, rows.y, rows.X_stop, rows.y_stop, fold.X_test, fold.test):
             found.update(np.ascontiguousarray(part).tobytes())
     return found.hexdigest()[:24]
 

@@ -29,6 +29,16 @@ class Window:
     gaps: np.ndarray | None = None
 
 
+def window_of(inputs: pd.DataFrame, scores: np.ndarray, target: np.ndarray, losses: np.ndarray) -> Window:
+    """A window of scored rows: scores of shape (n,) or (n, classes), the target as numbers or class numbers, the loss of each row.
+
+    Outcome less score is, with several classes, that of the most frequent one.
+    """
+    most = int(np.bincount(target.astype(int)).argmax()) if scores.ndim == 2 else 0
+    gaps = (target == most) - scores[:, most] if scores.ndim == 2 else target - scores
+    return Window(inputs.reset_index(drop=True), pd.DataFrame(scores.reshape(len(scores), -1)).add_prefix("score "), losses, gaps)
+
+
 def alarms_of(usual: Window, now: Window, strongest: list[str], expected: int) -> dict[str, str]:
     """What monitoring says of a window, by what moved: columns, relations of the strongest, volume, copies, scores, loss, bias.
 
