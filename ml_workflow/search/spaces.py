@@ -175,7 +175,7 @@ FAMILIES = {
     for family in (
         Family(
             "linear",
-            lambda shape: {"regularization": 10.0},
+            lambda shape: {"regularization": 1.0},
             lambda trial, shape: {"regularization": trial.suggest_float("regularization", 1e-2, 1e4, log=True)},
             linear,
             never,

@@ -45,7 +45,7 @@ def on_one_thread() -> Iterator[None]:
 def made(kind: str, rows: int = 160, columns: int = 8, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, int]:
     classes = {"binary": 2, "multiclass": 3, "regression": 0}[kind]
     if classes:
-        X, y = make_classification(rows, columns, n_informative=4, n_classes=classes, flip_y=0.1, random_state=seed)
+        X, y = make_classification(rows, columns, n_informative=4, n_redundant=0, n_classes=classes, flip_y=0.1, random_state=seed)
     else:
         X, y = make_regression(rows, columns, n_informative=4, noise=5, random_state=seed)
     table = pd.DataFrame(X).add_prefix("x")
@@ -202,5 +202,5 @@ def test_workers_of_a_dask_cluster_share_the_study(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        found = search(data("regression"), tmp_path / "s", 15, 0, cluster.scheduler_address)
+        found = search(data("regression"), tmp_path / "s", 20, 0, cluster.scheduler_address)
     assert len(found) >= 2 and len({c.name for c in found}) == len(found)
