@@ -8,11 +8,12 @@ import sys
 
 import numpy as np
 
-from ml_workflow.dataset import faults, type_of
+from ml_workflow.dataset import faults
 from ml_workflow.define import outcome
-from ml_workflow.pipeline.corruptions import Columns
+from ml_workflow.pipeline.corruptions import NOTHING
 from ml_workflow.research import codes, folds_of, inputs, out_of_fold
-from ml_workflow.scale import NOTHING, alarms_of, corruption_matrix, usual_of
+from ml_workflow.scale import corruption_matrix, seen
+from ml_workflow.statistics.window import alarms_of
 from ml_workflow.store.release import load_release
 from ml_workflow.store.run import open_run, reports
 
@@ -31,18 +32,14 @@ def main(name: str) -> None:
     scores = out_of_fold(release.estimator, release.features(development), codes(truth, classes), folds_of(task, development, truth, 3, 0))
     known = np.flatnonzero(~np.isnan(scores.reshape(len(scores), -1)[:, 0]))
     past = np.sort(np.random.default_rng(0).permutation(known)[:8000])
-    usual = usual_of(task, development.iloc[past], scores[past], truth[past], classes, order)
+    usual = seen(task, development.iloc[past], scores[past], classes)
     print(f"{newest}: {len(holdout):,} holdout rows, {len(past):,} rows of reference")
 
-    given = inputs(task, development)
-    strong = [c for c in order if c in given]
-    kinds = {c: type_of(given[c]) for c in strong}
-    columns = Columns([c for c in strong if kinds[c] in ("integer", "number")], [c for c in strong if kinds[c] == "text"],
-                      [c for c in strong if kinds[c] == "time"], task.unit, task.target.column, development.iloc[past])  # fmt: skip
+    strong = [c for c in order if c in inputs(task, development)]
     shares = []
     for seed in range(5):
         rows = holdout.sample(min(4000, len(holdout)), random_state=seed).reset_index(drop=True)
-        matrix = corruption_matrix(task, release, contract, usual, rows, classes, columns, seed).drop(index=NOTHING)
+        matrix = corruption_matrix(task, release, usual, strong, rows, development.iloc[past], seed).drop(index=NOTHING)
         shares.append(float((matrix["verdict"] != "missed").mean()))
         print(f"seed {seed}: {len(matrix)} ways, {matrix['verdict'].value_counts().to_dict()}, missed: {list(matrix.index[matrix['verdict'] == 'missed'])}")
     print(f"caught or harmless {np.mean(shares):.3f} (bar .95 or more)")
@@ -53,7 +50,7 @@ def main(name: str) -> None:
             size = len(holdout) if replace else len(holdout) // 2
             rows = holdout.sample(size, replace=replace, random_state=seed).reset_index(drop=True)
             broken = {f["column"]: f["rule"] for f in faults(contract, rows).to_dict("records")}
-            told.append(broken | alarms_of(task, usual, rows, np.asarray(release.score(rows)), classes, size))
+            told.append(broken | alarms_of(usual, seen(task, rows, np.asarray(release.score(rows)), classes), strong, size))
         alarms = [t for t in told if t]
         print(f"{RESAMPLES} {title}: {len(alarms) / RESAMPLES:.3f} raise an alarm (bar .02 or less)", json.dumps(alarms[:3]) if alarms else "")
 

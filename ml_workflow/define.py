@@ -226,10 +226,12 @@ def classes_of(task: Task, truth: np.ndarray) -> list[str]:
     return ["negative", "positive"] if task.target.kind == "binary" else sorted({str(t) for t in truth})
 
 # %% ../nbs/00_define.ipynb #5958ad2b
-def decide_by_value(task: Task, frame: pd.DataFrame, scores: np.ndarray, classes: list[str]) -> np.ndarray:
-    "The action of greatest expected value per row; for regression the score itself."
+def decide_by_value(task: Task, frame: pd.DataFrame, scores: np.ndarray, classes: list[str], errors: list[float] | None = None) -> np.ndarray:
+    "The action of greatest expected value per row; for regression the score, moved by the under / (over + under) quantile of its errors (Arrow, Harris & Marschak 1951), where `errors` gives their quantiles from 0 to 1."
     if task.target.kind == "regression":
-        return np.asarray(scores, dtype=float)
+        costs = evaluate({"value.over": task.value.over or 1, "value.under": task.value.under or 1}, frame)
+        share = costs["value.under"] / (costs["value.over"] + costs["value.under"]).astype(float)
+        return np.asarray(scores, dtype=float) + (np.interp(share, np.linspace(0, 1, len(errors)), errors) if errors else 0)
     chances = np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores
     decisions, worth = payoffs(task, frame, classes)
     return np.array(decisions, dtype=object)[np.einsum("rdc,rc->rd", worth, chances).argmax(axis=1)]

@@ -36,7 +36,7 @@ def surroundings(folder: Path) -> dict[str, str]:
 
 def workflow(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """`ml-workflow` with these words, as a process."""
-    return subprocess.run([sys.executable, "-m", "ml_workflow.cli", *words], env=env, cwd=cwd, capture_output=True, text=True, timeout=500)
+    return subprocess.run([sys.executable, "-m", "ml_workflow.cli", *words], env=env, cwd=cwd, capture_output=True, text=True, timeout=900)
 
 
 def newest(env: dict[str, str]) -> Path:

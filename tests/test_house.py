@@ -14,7 +14,7 @@ import pytest
 HOME = Path(__file__).parents[1]
 PACKAGE = "ml_workflow"
 STAGES = ["define", "research", "dataset", "poc", "scale", "abtest"]
-FLOORS = [["errors"], ["store", "pipeline", "statistics"], STAGES, ["run", "serve"], ["operate"], ["cli"]]
+FLOORS = [["errors"], ["store", "pipeline", "statistics", "search"], STAGES, ["run", "serve"], ["operate"], ["cli"]]
 # A room may import itself and what stands strictly lower; a stage also the stages before it.
 PLACES = {
     room: (floor, STAGES.index(room) if room in STAGES else 0)

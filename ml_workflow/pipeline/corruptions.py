@@ -19,6 +19,7 @@ class Columns:
     past: pd.DataFrame
 
 
+NOTHING = "nothing: the rows as they are"
 Corruption = Callable[[pd.DataFrame, Columns, np.random.Generator], pd.DataFrame | None]
 """Gives None where the table has nothing that could break so."""
 CORRUPTIONS: dict[str, Corruption] = {}
@@ -249,3 +250,61 @@ def late(frame: pd.DataFrame, columns: Columns, _: np.random.Generator) -> pd.Da
     usual = label.mode().iloc[0] if label.nunique() <= 50 else label.min()
     last = pd.Series(np.arange(len(frame)) >= len(frame) / 2, index=frame.index)
     return frame.assign(**{columns.target: label.mask(last, usual)})
+
+
+Score = Callable[[pd.DataFrame], np.ndarray]
+Decide = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
+Check = Callable[[pd.DataFrame, np.ndarray | None], dict[str, str]]
+"""What a check says of rows and their scores (None where they cannot be scored), by what it says it of."""
+
+
+def columns_of(kinds: dict[str, str], unit: str, target: str, past: pd.DataFrame) -> Columns:
+    """The columns to work on from their types (integer, number, text, time), the strongest first."""
+    numbers, texts, times = ([c for c, kind in kinds.items() if kind in wanted] for wanted in (("integer", "number"), ("text",), ("time",)))
+    return Columns(numbers, texts, times, unit, target, past)
+
+
+def matrix(rows: pd.DataFrame, columns: Columns, score: Score, decide: Decide, checks: dict[str, Check], seed: int) -> pd.DataFrame:
+    """For each way that data breaks: the share of decisions that change, what each check says, and the verdict.
+
+    The verdict names the first check that tells, or says harmless or missed. What a check says of sound rows too does
+    not count.
+    """
+    sound = decisions(rows, columns.unit, score, decide)[1]
+    false: dict[str, set[str]] = {check: set() for check in checks}
+    found = []
+    for way, corrupt in {NOTHING: lambda frame, *_: frame, **CORRUPTIONS}.items():
+        broken = corrupt(rows, columns, np.random.default_rng(seed))
+        if broken is None:
+            continue
+        scores, taken = decisions(broken, columns.unit, score, decide)
+        changed = changes(sound, taken)
+        said = {check: ask(broken, scores) for check, ask in checks.items()}
+        verdict = next((check for check in checks if set(said[check]) - false[check]), "missed" if changed else "harmless")
+        found.append({"way": way, "verdict": verdict, "decisions changed": changed, **{f"by {check}": first_of(said[check], false[check]) for check in checks}})
+        false = false if way != NOTHING else {check: set(said[check]) for check in checks}
+    return pd.DataFrame(found).set_index("way")
+
+
+def decisions(rows: pd.DataFrame, unit: str, score: Score, decide: Decide) -> tuple[np.ndarray | None, pd.Series | None]:
+    """Scores and, by unit, actions; None for rows that cannot be scored."""
+    try:
+        scores = np.asarray(score(rows))
+        return scores, pd.Series(decide(rows, scores), index=rows[unit].to_numpy())
+    except Exception:  # whatever a model says to rows that it was not made for
+        return None, None
+
+
+def changes(sound: pd.Series | None, taken: pd.Series | None) -> float:
+    """The share of the sound rows' decisions that are changed, doubled or lost."""
+    if sound is None or taken is None:
+        return 1.0
+    once = taken[~taken.index.duplicated(keep=False)].reindex(sound.index)
+    same = np.isclose(once.astype(float), sound.astype(float)) if pd.api.types.is_numeric_dtype(sound) else (once == sound).to_numpy()
+    return float(1 - same.mean())
+
+
+def first_of(said: dict[str, str], false: set[str]) -> str:
+    """The first of several findings that sound rows do not raise, and how many more there are."""
+    own = [f"{name}: {how}" if how else name for name, how in said.items() if name not in false]
+    return (own[0] + (f" (and {len(own) - 1} more)" if len(own) > 1 else "")) if own else ""

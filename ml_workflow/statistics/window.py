@@ -1,5 +1,6 @@
 """A window of rows against the reference: which columns, which relations between them and which losses have moved."""
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +17,51 @@ MOVED = 0.1  # change of a rank correlation that matters
 WORSE = 0.05  # change of the mean loss, as a share of it, that matters
 LEVELS = 50  # categories told apart; rarer ones count as one
 COPIED = 0.1  # share of rows beyond the usual that equal a row of the reference
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows as monitoring sees them: inputs, scores as columns, and where outcomes are known the loss and outcome less score of each row."""
+
+    inputs: pd.DataFrame
+    scores: pd.DataFrame | None = None
+    losses: np.ndarray | None = None
+    gaps: np.ndarray | None = None
+
+
+def window_of(inputs: pd.DataFrame, scores: np.ndarray, target: np.ndarray, losses: np.ndarray) -> Window:
+    """A window of scored rows: scores of shape (n,) or (n, classes), the target as numbers or class numbers, the loss of each row.
+
+    Outcome less score is, with several classes, that of the most frequent one.
+    """
+    most = int(np.bincount(target.astype(int)).argmax()) if scores.ndim == 2 else 0
+    gaps = (target == most) - scores[:, most] if scores.ndim == 2 else target - scores
+    return Window(inputs.reset_index(drop=True), pd.DataFrame(scores.reshape(len(scores), -1)).add_prefix("score "), losses, gaps)
+
+
+def alarms_of(usual: Window, now: Window, strongest: list[str], expected: int) -> dict[str, str]:
+    """What monitoring says of a window, by what moved: columns, relations of the strongest, volume, copies, scores, loss, bias.
+
+    Columns that are gone are the contract's to tell.
+    """
+    known = [c for c in usual.inputs if c in now.inputs]
+    numeric = [c for c in strongest if c in known and pd.api.types.is_numeric_dtype(now.inputs[c])]
+    found = alarms(plain(usual.inputs[known]), plain(now.inputs[known]), numeric)
+    found |= {"volume": row_count(expected, len(now.inputs))}
+    found |= {"copies": copies(usual.inputs, now.inputs)} if known == list(now.inputs) else {}
+    if usual.scores is not None and now.scores is not None:
+        found |= alarms(usual.scores, now.scores, [])
+    if usual.losses is not None and now.losses is not None:
+        found |= {"loss": worse(usual.losses, now.losses)}
+    if usual.gaps is not None and now.gaps is not None:
+        found |= {"bias": biased(usual.gaps, now.gaps)}
+    return {name: said for name, said in found.items() if said}
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns as drift sees them: times as days, infinite numbers as missing, the rest as they are."""
+    times = {str(c): (pd.to_datetime(frame[c], utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1) for c in frame.select_dtypes(["datetime", "datetimetz"])}
+    return frame.assign(**times).replace([np.inf, -np.inf], np.nan)
 
 
 def alarms(reference: pd.DataFrame, window: pd.DataFrame, related: list[str]) -> dict[str, str]:

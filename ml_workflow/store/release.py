@@ -92,7 +92,7 @@ class Release:
 
     def decide(self, frame: pd.DataFrame, scores: Any) -> Any:
         """Actions by greatest expected value."""
-        return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"])
+        return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"], self.card.get("errors"))
 
     def current(self, frame: pd.DataFrame) -> Any:
         """Actions of the process that the release competes with; the card's `usual` one where that process says nothing."""

@@ -23,11 +23,11 @@ def test_credit_reaches_its_scores_on_the_split_that_a_column_gives(tmp_path: Pa
     task |= {"split": {"by": "given", "column": "part"}, "sources": [{"name": "customers", "uri": str(tmp_path / "credit.csv")}]}
     (tmp_path / "credit.yaml").write_text(yaml.safe_dump(task))
     env = surroundings(tmp_path)
-    done = workflow("run", str(tmp_path / "credit.yaml"), "-p", "time_budget=60", env=env)
+    done = workflow("run", str(tmp_path / "credit.yaml"), "-p", "time_budget=120", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     scores = pd.read_parquet(tmp_path / "reports" / "latest" / "files" / "scores.parquet")
     found = {p: (roc_auc_score(scores["outcome"], scores[f"{p}_score"]), log_loss(scores["outcome"], scores[f"{p}_score"])) for p in ("poc", "release")}
     print({p: f"ROC AUC {auc:.4f}, log loss {loss:.4f}" for p, (auc, loss) in found.items()})
     assert len(scores) == 6000
     assert found["poc"][0] >= 0.775
-    assert found["release"][0] >= 0.783 and found["release"][1] <= 0.426
+    assert found["release"][0] >= 0.787 and found["release"][1] <= 0.4235
