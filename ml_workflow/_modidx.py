@@ -52,6 +52,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'ml_workflow.define.sources': ('define.html#sources', 'ml_workflow/define.py'),
                                     'ml_workflow.define.summed_up': ('define.html#summed_up', 'ml_workflow/define.py'),
                                     'ml_workflow.define.theme': ('define.html#theme', 'ml_workflow/define.py'),
+                                    'ml_workflow.define.usual_action': ('define.html#usual_action', 'ml_workflow/define.py'),
                                     'ml_workflow.define.value': ('define.html#value', 'ml_workflow/define.py'),
                                     'ml_workflow.define.volume': ('define.html#volume', 'ml_workflow/define.py')},
             'ml_workflow.poc': { 'ml_workflow.poc.booster': ('poc.html#booster', 'ml_workflow/poc.py'),

@@ -4,7 +4,7 @@
 __all__ = ['theme', 'in_money', 'sources', 'examples', 'joined', 'check_source', 'check_joined', 'summed_up', 'check_columns',
            'outcome', 'check_outcome', 'moments', 'is_holdout', 'check_holdout', 'amounts', 'payoffs', 'value',
            'classes_of', 'decide_by_value', 'Process', 'current_process', 'as_actions', 'scores_of', 'constant_process',
-           'volume', 'period', 'money', 'monthly', 'checklist']
+           'usual_action', 'volume', 'period', 'money', 'monthly', 'checklist']
 
 # %% ../nbs/00_define.ipynb #63a0fcc5
 import importlib
@@ -250,9 +250,7 @@ def current_process(task: Task, development: pd.DataFrame) -> Process:
     rule = task.current_process
     if rule is None:
         return constant_process(task, development)
-    truth = outcome(task, development)
-    classes = classes_of(task, truth)
-    usual = float(np.median(truth)) if task.target.kind == "regression" else 0.0
+    classes, usual = classes_of(task, outcome(task, development)), usual_action(task, development) or 0.0
 
     def decided(frame: pd.DataFrame) -> np.ndarray:
         raw = frame[rule.column].to_numpy() if rule.column else evaluate({"current_process.decide": rule.decide}, frame)["current_process.decide"]
@@ -291,6 +289,13 @@ def constant_process(task: Task, development: pd.DataFrame) -> Process:
     rates = best if not classes else truth.mean() if task.target.kind == "binary" else [(truth == c).mean() for c in classes]
     return Process("constant", lambda frame: np.tile(np.asarray(rates, dtype=float), (len(frame), 1)).squeeze(1) if np.ndim(rates) == 0
                    else np.tile(rates, (len(frame), 1)), lambda frame, _: np.full(len(frame), best, dtype=object if classes else float))
+
+# %% ../nbs/00_define.ipynb #2d60c487
+def usual_action(task: Task, development: pd.DataFrame) -> Any:
+    "The decision where the current process gives none: the best constant one without a process, the median outcome for regression, else None."
+    if task.current_process is None:
+        return constant_process(task, development).decide(development.head(1), np.zeros(1))[0]
+    return float(np.median(outcome(task, development))) if task.target.kind == "regression" else None
 
 # %% ../nbs/00_define.ipynb #c3a74651
 def volume(task: Task) -> int:

@@ -26,6 +26,7 @@ from ml_workflow.define import (
     payoffs,
     period,
     theme,
+    usual_action,
     value,
     volume,
 )
