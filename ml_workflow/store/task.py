@@ -111,6 +111,28 @@ class Reference(Part):
     link: str = ""
 
 
+class Guardrail(Part):
+    """A metric that must not get worse by more than the margin, in its unit: `fallback`, `action NAME` or a table's column."""
+
+    margin: float = Field(gt=0)
+    better: Literal["higher", "lower"] = "higher"
+
+
+class ABTest(Part):
+    """How the A/B test is planned and judged.
+
+    `covariate` is known before the decision: `score`, or a column of the row as given. `segments` are such columns too.
+    `uncertain` gives 95 % ranges of what the return hangs on, such as decisions_per_month: [25000, 35000].
+    """
+
+    guardrails: dict[str, Guardrail] = {}
+    segments: list[str] = Field([], max_length=5)
+    covariate: str | None = None
+    looks: int = Field(20, ge=1, le=100)
+    sides: Literal[1, 2] = 2
+    uncertain: dict[Literal["decisions_per_month", "build_cost", "run_cost_per_month"], tuple[float, float]] = {}
+
+
 class Task(Part):
     """A whole task file."""
 
@@ -123,6 +145,7 @@ class Task(Part):
     value: Value = Value()
     split: Split = Split()
     success: Success = Success()
+    abtest: ABTest = ABTest()
     features: str | None = None
     exclude: list[str] = []
     private: list[str] = []
@@ -221,7 +244,7 @@ def _known(location: tuple[str | int, ...]) -> list[str]:
     """The keys known at a place in the task file."""
     model: Any = Task
     for part in location:
-        if not isinstance(part, int):
+        if part in model.model_fields:  # else an index or a key of a mapping
             annotation = model.model_fields[part].annotation
             options = [annotation, *getattr(annotation, "__args__", ())]
             model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
