@@ -24,9 +24,10 @@ from .tables import first_line, format_of, hidden, is_database, revealed
 DAY = 86_400.0
 ARMS = ("current", "release")
 NEEDED = ("unit", "arm", "value", "time")
+FAULTS = ("nobody", "silent", "early", "broken", "uncovered")  # rows without a unit; units without outcome, with one too early, not finite, without covariate
 OPTIONAL = ("exposed", "phase", "covariate")
 ONE, ZERO = sa.cast(1, sa.Double), sa.cast(0, sa.Double)  # doubles: DuckDB adds up decimals several times slower
-PROBED = 1_000_000  # rows up to which every unit is looked at for repetition; of larger tables an even share of the units is
+PROBED = 250_000  # rows up to which every unit is looked at for repetition; of larger tables an even share of the units is
 EXPERIMENTS = sa.table("experiments", *map(sa.column, ("id", "inclusion_salt", "arm_salt")), sa.column("phases", sa.JSON), sa.column("plan", sa.JSON))
 EXPOSURES = sa.table("exposures", *map(sa.column, ("experiment", "unit", "arm_assigned", "phase", "time")))
 DECISIONS = sa.table("decisions", *map(sa.column, ("id", "unit", "time", "experiment", "action")), sa.column("row", sa.JSON), sa.column("score", sa.Text),
@@ -48,7 +49,7 @@ class Evidence:
     phases: list[dict[str, Any]]  # weights by arm, of each phase
     salts: dict[str, str] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
-    strays: int = 0  # outcomes for units or decisions that nobody knows
+    strays: int = 0  # outcomes for decisions that nobody knows
     repeated: bool = True  # whether a unit can have several rows
     doubled: int = 0  # units with the same row more than once
     crossed: int = 0  # units in more than one arm
@@ -78,20 +79,25 @@ def summed(evidence: Evidence, window: float, metric: str = "value", segment: st
     """
     keys = ["arm", "phase", "day", *([segment] if segment else [])]
     u = _by_unit(evidence, window, metric, segment).subquery()
-    y, d, x, one = u.c.y, u.c.d, u.c.x, sa.case((u.c.d > 0, ONE), else_=ZERO)
-    sums = {"units": one, "y": y, "yy": y * y, "d": d, "dd": d * d, "yd": y * d, "x": x * one, "xx": x * x * one, "xy": x * y, "xd": x * d,
-            "yyy": y * y * y, "absolute": sa.func.abs(y), **{name: u.c[name] for name in ("silent", "early", "broken", "uncovered")}}  # fmt: skip
-    found = evidence.ask(
-        sa.select(*(u.c[key] for key in keys), sa.func.count().label("exposed"), sa.func.max(sa.func.abs(y)).label("largest"),
-                  *(sa.func.sum(part).label(name) for name, part in sums.items())).group_by(*(u.c[key] for key in keys))
-    )  # fmt: skip
+    y, x, total = u.c.y, u.c.x, sa.func.sum
+    plain = evidence.final and not evidence.repeated  # then each row is a ripe unit with one decision, and half of the sums are others
+    d, one, many = (ONE, ONE, sa.func.count()) if plain else (u.c.d, sa.case((u.c.d > 0, ONE), else_=ZERO), None)
+    counts = dict.fromkeys(("units", "d", "dd"), many) if many is not None else {"units": total(one), "d": total(d), "dd": total(d * d)}
+    sums = {**counts, "y": total(y), "yy": total(y * y), "x": total(x if plain else x * one), "xx": total(x * x if plain else x * x * one), "xy": total(x * y),
+            "yd": total(y if plain else y * d), "xd": total(x if plain else x * d), "yyy": total(y * y * y), "absolute": total(sa.func.abs(y)), "largest": sa.func.max(sa.func.abs(y)),
+            "exposed": sa.func.count(), **{name: total(u.c[name]) for name in FAULTS if name in u.c}}  # fmt: skip
+    columns = [u.c[key] for key in keys]
+    found = evidence.ask(sa.select(*columns, *(part.label(name) for name, part in sums.items())).group_by(*columns))
+    found = found.assign(**{name: 0.0 for name in FAULTS if name not in found})
     figures = [column for column in found if column not in ("arm", segment)]
-    return found.astype(dict.fromkeys(figures, float)).sort_values(keys, ignore_index=True)
+    return _compared(evidence.name, found.astype(dict.fromkeys(figures, float)).sort_values(keys, ignore_index=True))
 
 
 def delays(evidence: Evidence) -> pd.DataFrame:
     """How many outcomes took how long: columns arm, age (decision until now) and delay in whole hours, count."""
     r = evidence.rows.c
+    if evidence.final:
+        return pd.DataFrame({"arm": [], "age": [], "delay": [], "count": []})
     hours = [sa.func.floor((end - r.decided) / 3600.0).label(name) for name, end in (("age", evidence.now), ("delay", r.arrived))]
     inside = sa.and_(r.arrived >= r.decided, r.arrived <= evidence.now)
     return evidence.ask(sa.select(r.arm, *hours, sa.func.count().label("count")).where(inside).group_by(r.arm, *hours))
@@ -110,13 +116,18 @@ def _by_unit(evidence: Evidence, window: float, metric: str, segment: str | None
         "early": sa.case((r.happened < r.exposed, ONE), else_=ZERO),
         "broken": sa.case((sa.and_(known, sa.not_(finite)), ONE), else_=ZERO),
         "uncovered": sa.case((r.covariate.is_(None), ONE), else_=ZERO),
+        "nobody": sa.case((r.unit.is_(None), ONE), else_=ZERO),
     }
+    if evidence.final:  # every outcome is in, and none can be too early
+        parts = {"y": sa.case((finite, y), else_=ZERO), "d": ONE, **{name: parts[name] for name in ("broken", "uncovered", "nobody")}}
+        parts["broken"] = sa.case((finite, ZERO), else_=ONE)
     x = sa.func.coalesce(r.covariate, ZERO)
-    keys = [r.arm, r.phase, sa.func.floor(r.exposed / DAY).label("day"), *([r[segment]] if segment else [])]
+    keys = [r.arm, *([r[segment]] if segment else [])]
     if not evidence.repeated:
-        return sa.select(*keys, x.label("x"), *(part.label(name) for name, part in parts.items()))
+        return sa.select(*keys, r.phase, sa.func.floor(r.exposed / DAY).label("day"), x.label("x"), *(part.label(name) for name, part in parts.items()))
     whole = {name: sa.func.sum(part) if name in ("d", "y") else sa.func.max(part) for name, part in parts.items()}
-    return sa.select(*keys, sa.func.avg(x).label("x"), *(part.label(name) for name, part in whole.items())).group_by(r.unit, *keys)
+    first = [sa.func.min(r.phase).label("phase"), sa.func.floor(sa.func.min(r.exposed) / DAY).label("day")]
+    return sa.select(*keys, *first, sa.func.avg(x).label("x"), *(part.label(name) for name, part in whole.items())).group_by(r.unit, *keys)
 
 
 def open_database(where: str, experiment: str, covariate: str | None, metrics: list[str], segments: list[str], now: float) -> Evidence:
@@ -134,7 +145,7 @@ def open_database(where: str, experiment: str, covariate: str | None, metrics: l
     )  # fmt: skip
     strays = int(ask(sa.select(sa.func.count().label("n")).select_from(sa.table("strays")))["n"][0]) if sa.inspect(engine).has_table("strays") else 0
     evidence = Evidence(about["id"], rows.subquery("rows"), ask, now, about["phases"], {k: about[k] for k in ("inclusion_salt", "arm_salt")}, about["plan"] or {}, strays)
-    return _checked(where, evidence)
+    return _probed(evidence)
 
 
 def _connected(where: str) -> tuple[sa.Engine, Callable[[sa.Select[Any]], pd.DataFrame]]:
@@ -194,7 +205,7 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
     moments = {new: _moment(known[old], columns[known[old]]) for new, old in (("exposed", "exposed"), ("time", "time")) if old in known}
     exposed = moments.get("exposed", moments["time"])
     parts = {
-        "unit": _quoted(known["unit"]), "arm": _arms(mapping, _quoted(known["arm"])), "phase": _quoted(known["phase"]) if "phase" in known else "1",
+        "unit": _quoted(known["unit"]), "arm": _arms(mapping, known["arm"], columns[known["arm"]]), "phase": _quoted(known["phase"]) if "phase" in known else "1",
         "exposed": exposed, "decided": exposed, "happened": moments["time"], "arrived": moments["time"], "value": f"CAST({_quoted(known['value'])} AS DOUBLE)",
         "covariate": f"CAST({_quoted(known['covariate'])} AS DOUBLE)" if "covariate" in known else "CAST(0 AS DOUBLE)", **{other: _quoted(known[other]) for other in others},
     }  # fmt: skip
@@ -202,7 +213,7 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
     label = name or Path(where).name
     try:
         connection.execute(f"CREATE VIEW rows AS SELECT {selected} FROM source")
-        top = connection.execute("SELECT max(greatest(exposed, arrived)), count(*), count(exposed) FROM rows").fetchall()[0]
+        top = connection.execute("SELECT greatest(max(exposed), max(arrived)), count(*), count(exposed) FROM rows").fetchall()[0]
     except duckdb.Error as error:
         raise Refusal(f"{where} cannot be read as evidence: {first_line(error)}") from None
     if top[1] != top[2]:
@@ -217,7 +228,7 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
 
     rows = sa.table("rows", *(sa.column(column, sa.Text if column in ("arm", "unit") else sa.Double) for column in parts))
     evidence = Evidence(label, rows, ask, now or float(top[0] or 0), [{"weights": {"current": 1 - share, "release": share}}], final="exposed" not in known)
-    return _checked(where, evidence)
+    return _probed(evidence)
 
 
 def _scanned(where: str) -> tuple[duckdb.DuckDBPyConnection, dict[str, str]]:
@@ -270,38 +281,46 @@ def _moment(column: str, kind: str) -> str:
     return f"epoch(CAST({_quoted(column)} AS TIMESTAMP))" if kind == "VARCHAR" else f"CAST({_quoted(column)} AS DOUBLE)"
 
 
-def _arms(mapping: str, column: str) -> str:
+def _arms(mapping: str, column: str, kind: str) -> str:
     """SQL of the arm, by the names that the mapping gives the table's arms."""
+    text = f"CAST({_quoted(column)} AS VARCHAR)"
     renamed = {theirs: ours for theirs, ours in _pairs(mapping).items() if ours in ARMS}
-    cases = " ".join(f"WHEN CAST({column} AS VARCHAR) = '{theirs.replace(chr(39), chr(39) * 2)}' THEN '{ours}'" for theirs, ours in renamed.items())
-    return f"CASE {cases} ELSE CAST({column} AS VARCHAR) END" if cases else f"CAST({column} AS VARCHAR)"
+    whole = kind.endswith(("INT", "INTEGER")) and all(theirs.isdigit() for theirs in renamed)
+    cases = " ".join(f"WHEN {_quoted(column) if whole else text} = '{theirs.replace(chr(39), chr(39) * 2)}' THEN '{ours}'" for theirs, ours in renamed.items())
+    return f"CASE {cases} ELSE {text} END" if cases else text
 
 
-def _checked(where: str, evidence: Evidence) -> Evidence:
-    """The evidence with what is known of its units, refused where there is nothing to compare."""
+def _probed(evidence: Evidence) -> Evidence:
+    """The evidence with what is known of units that have several rows."""
     r = evidence.rows.c
-    counts = evidence.ask(sa.select(r.arm, sa.func.count().label("rows"), sa.func.count(r.unit).label("named")).group_by(r.arm)).set_index("arm")
-    said = f"Experiment {evidence.name}"
-    if counts.empty:
-        raise Refusal(f"{said} has no exposures: let the API answer /decide while it runs, or correct `experiment` and `evidence`.")
-    if foreign := [str(arm) for arm in counts.index if arm not in ARMS]:
-        raise Refusal(f"{said} has the arm {foreign[0]!r} ({int(counts['rows'][counts.index.astype(str) == foreign[0]].sum()):,} rows): arms are current and release; name them by `mapping`, such as A=current,B=release.")
-    for arm in ARMS:
-        if arm not in counts.index:
-            raise Refusal(f"{said}: the arm {arm} is empty, {ARMS[arm == ARMS[0]]} has {int(counts['rows'].sum()):,} rows: look at the weights, or wait until both arms have units.")
-    every = max(1, int(counts["rows"].sum()) // PROBED) if not evidence.salts else 1
+    rows = int(evidence.ask(sa.select(sa.func.count().label("n")).select_from(evidence.rows))["n"][0])
+    every = max(1, rows // PROBED) if not evidence.salts else 1
     units = sa.select(r.unit).where(r.unit.is_not(None)).group_by(r.unit).having(sa.func.count() > 1)
     if every > 1:
         units = units.where(sa.func.hash(r.unit) % every == 0)  # DuckDB's: an even share of the units, with all their rows
-    repeated, strays = bool(evidence.ask(units.limit(1)).size), evidence.strays + int((counts["rows"] - counts["named"]).sum())
+    repeated = bool(evidence.ask(units.limit(1)).size)
     faults = _faulty(evidence, units, every) if repeated else {}
-    return replace(evidence, strays=strays, repeated=repeated, doubled=faults.get("doubled", 0), crossed=faults.get("crossed", 0))
+    return replace(evidence, repeated=repeated, doubled=faults.get("doubled", 0), crossed=faults.get("crossed", 0))
+
+
+def _compared(name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The sums, refused where there are no two arms to compare."""
+    counts, said = rows.groupby("arm")["exposed"].sum(), f"Experiment {name}"
+    if counts.empty:
+        raise Refusal(f"{said} has no exposures: let the API answer /decide while it runs, or correct `experiment` and `evidence`.")
+    if foreign := [str(arm) for arm in counts.index if arm not in ARMS]:
+        raise Refusal(f"{said} has the arm {foreign[0]!r} ({int(counts[foreign[0]]):,} units): arms are current and release; name them by `mapping`, such as A=current,B=release.")
+    for arm in ARMS:
+        if arm not in counts.index:
+            raise Refusal(f"{said}: the arm {arm} is empty, {counts.index[0]} has {int(counts.iloc[0]):,} units: look at the weights, or wait until both arms have units.")
+    return rows
 
 
 def _faulty(evidence: Evidence, units: sa.Select[Any], every: int) -> dict[str, int]:
-    """How many units have the same row twice, and how many stand in two arms."""
+    """How many units of a table have the same row twice (a database has its keys), and how many stand in two arms."""
     r = evidence.rows.c
-    twice, both = sa.func.count() > sa.func.count(sa.distinct(r.decided)), sa.func.min(r.arm) != sa.func.max(r.arm)
+    twice = sa.and_(not evidence.salts, sa.func.count() > sa.func.count(sa.distinct(r.happened)))
+    both = sa.func.min(r.arm) != sa.func.max(r.arm)
     u = units.add_columns(*(sa.case((test, 1), else_=0).label(name) for name, test in (("doubled", twice), ("crossed", both)))).subquery()
     found = evidence.ask(sa.select(sa.func.sum(u.c.doubled).label("doubled"), sa.func.sum(u.c.crossed).label("crossed"))).iloc[0]
     return {str(name): int(count) * every for name, count in found.items()}
