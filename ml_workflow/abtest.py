@@ -28,7 +28,7 @@ from .statistics.summary import sums_of
 # %% ../nbs/05_abtest.ipynb #d1357f6f
 from .errors import Refusal
 from .store.decisions import create, insert
-from .store.evidence import DAY, Evidence, bound, delays, departures, open_evidence, summed
+from .store.evidence import DAY, Evidence, bound, delays, departures, noted, open_evidence, summed
 from .store.run import Verdict, open_run
 from .store.task import Task
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ..errors import Refusal, nearest
-from .files import reading, root
+from .files import read, reading, root
 from .tables import first_line, format_of, hidden, is_database, revealed
 
 DAY = 86_400.0
@@ -53,6 +53,7 @@ class Evidence:
     repeated: bool = True  # whether a unit can have several rows
     doubled: int = 0  # units with the same row more than once
     crossed: int = 0  # units in more than one arm
+    arms: dict[str, str] = field(default_factory=dict)  # a table's names of arms, each with ours
     final: bool = False  # whether outcomes are waited for no longer
 
 
@@ -71,6 +72,15 @@ def open_evidence(
     return open_table(where, experiment, mapping, share, [*metrics, *segments], now)
 
 
+def noted(where: str) -> str:
+    """The address, once the run's record notes what is read there: a file by its content, a database as never twice the same."""
+    if is_database(where):
+        read[f"evidence:{sha256(where.encode()).hexdigest()[:12]}"] = str(time.time())
+    elif (root() / Path(where).expanduser()).is_file():
+        reading(root() / Path(where).expanduser())
+    return where
+
+
 def summed(evidence: Evidence, window: float, metric: str = "value", segment: str | None = None) -> pd.DataFrame:
     """Sums over units by arm, phase, day of exposure (and segment) in one pass: those of `statistics.summary.Sums`, and what health asks for.
 
@@ -78,17 +88,21 @@ def summed(evidence: Evidence, window: float, metric: str = "value", segment: st
     outcomes that arrived later than that after the decision never are, and a unit without an outcome earned 0.
     """
     keys = ["arm", "phase", "day", *([segment] if segment else [])]
-    u = _by_unit(evidence, window, metric, segment).subquery()
-    y, x, total = u.c.y, u.c.x, sa.func.sum
-    plain = evidence.final and not evidence.repeated  # then each row is a ripe unit with one decision, and half of the sums are others
-    d, one, many = (ONE, ONE, sa.func.count()) if plain else (u.c.d, sa.case((u.c.d > 0, ONE), else_=ZERO), None)
-    counts = dict.fromkeys(("units", "d", "dd"), many) if many is not None else {"units": total(one), "d": total(d), "dd": total(d * d)}
-    sums = {**counts, "y": total(y), "yy": total(y * y), "x": total(x if plain else x * one), "xx": total(x * x if plain else x * x * one), "xy": total(x * y),
-            "yd": total(y if plain else y * d), "xd": total(x if plain else x * d), "yyy": total(y * y * y), "absolute": total(sa.func.abs(y)), "largest": sa.func.max(sa.func.abs(y)),
-            "exposed": sa.func.count(), **{name: total(u.c[name]) for name in FAULTS if name in u.c}}  # fmt: skip
+    plain = evidence.final and not evidence.repeated  # then each row is a ripe unit of one decision, and half of the sums are the others
+    u = (_rows(evidence, metric, segment) if plain else _by_unit(evidence, window, metric, segment)).subquery()
+    y, x, total, rows = u.c.y, u.c.x, sa.func.sum, sa.func.count()
+    sums: dict[str, sa.ColumnElement[Any]] = {"exposed": rows, "y": total(y), "yy": total(y * y), "xy": total(x * y), "yyy": total(y * y * y),
+        "absolute": total(sa.func.abs(y)), "largest": sa.func.max(sa.func.abs(y))}  # fmt: skip
+    if plain:
+        lacking = {name: rows - sa.func.count(column) for name, column in (("broken", y), ("uncovered", x), ("nobody", u.c.unit))}
+        sums |= {"units": rows, "d": rows, "dd": rows, "yd": total(y), "x": total(x), "xx": total(x * x), "xd": total(x), **lacking}
+    else:
+        d, one = u.c.d, sa.case((u.c.d > 0, ONE), else_=ZERO)
+        sums |= {"units": total(one), "d": total(d), "dd": total(d * d), "yd": total(y * d), "x": total(x * one), "xx": total(x * x * one), "xd": total(x * d)}
+        sums |= {name: total(u.c[name]) for name in FAULTS}
     columns = [u.c[key] for key in keys]
-    found = evidence.ask(sa.select(*columns, *(part.label(name) for name, part in sums.items())).group_by(*columns))
-    found = found.assign(**{name: 0.0 for name in FAULTS if name not in found})
+    found = _named(evidence, evidence.ask(sa.select(*columns, *(part.label(name) for name, part in sums.items())).group_by(*columns)))
+    found = found.assign(**dict.fromkeys(set(FAULTS) - set(found.columns), 0.0)).fillna(0.0)
     figures = [column for column in found if column not in ("arm", segment)]
     return _compared(evidence.name, found.astype(dict.fromkeys(figures, float)).sort_values(keys, ignore_index=True))
 
@@ -100,7 +114,19 @@ def delays(evidence: Evidence) -> pd.DataFrame:
         return pd.DataFrame({"arm": [], "age": [], "delay": [], "count": []})
     hours = [sa.func.floor((end - r.decided) / 3600.0).label(name) for name, end in (("age", evidence.now), ("delay", r.arrived))]
     inside = sa.and_(r.arrived >= r.decided, r.arrived <= evidence.now)
-    return evidence.ask(sa.select(r.arm, *hours, sa.func.count().label("count")).where(inside).group_by(r.arm, *hours))
+    return _named(evidence, evidence.ask(sa.select(r.arm, *hours, sa.func.count().label("count")).where(inside).group_by(r.arm, *hours)))
+
+
+def _named(evidence: Evidence, found: pd.DataFrame) -> pd.DataFrame:
+    """What was found, its arms by our names."""
+    return found.assign(arm=found["arm"].astype(str).replace(evidence.arms))
+
+
+def _rows(evidence: Evidence, metric: str, segment: str | None) -> sa.Select[Any]:
+    """The rows themselves, each a unit of one decision whose outcome is in; the metric is NULL where it is not finite."""
+    r = evidence.rows.c
+    y = sa.case((sa.func.abs(r[metric]) < 1e300, r[metric]))
+    return sa.select(r.unit, r.arm, r.phase, sa.func.floor(r.exposed / DAY).label("day"), *([r[segment]] if segment else []), y.label("y"), r.covariate.label("x"))
 
 
 def _by_unit(evidence: Evidence, window: float, metric: str, segment: str | None) -> sa.Select[Any]:
@@ -109,7 +135,7 @@ def _by_unit(evidence: Evidence, window: float, metric: str, segment: str | None
     y, known = (r.value, sa.and_(r.arrived.is_not(None), r.arrived <= r.decided + window)) if metric == "value" else (r[metric], sa.true())
     finite = sa.and_(y.is_not(None), sa.func.abs(y) < 1e300)  # NaN is larger than all numbers, or NULL
     ripe = r.decided <= evidence.now - window
-    parts = {
+    parts: dict[str, sa.ColumnElement[Any]] = {
         "d": sa.case((ripe, ONE), else_=ZERO),
         "y": sa.case((sa.and_(ripe, known, finite), y), else_=ZERO),
         "silent": sa.case((sa.and_(ripe, sa.not_(known)), ONE), else_=ZERO),
@@ -118,9 +144,6 @@ def _by_unit(evidence: Evidence, window: float, metric: str, segment: str | None
         "uncovered": sa.case((r.covariate.is_(None), ONE), else_=ZERO),
         "nobody": sa.case((r.unit.is_(None), ONE), else_=ZERO),
     }
-    if evidence.final:  # every outcome is in, and none can be too early
-        parts = {"y": sa.case((finite, y), else_=ZERO), "d": ONE, **{name: parts[name] for name in ("broken", "uncovered", "nobody")}}
-        parts["broken"] = sa.case((finite, ZERO), else_=ONE)
     x = sa.func.coalesce(r.covariate, ZERO)
     keys = [r.arm, *([r[segment]] if segment else [])]
     if not evidence.repeated:
@@ -205,12 +228,12 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
     moments = {new: _moment(known[old], columns[known[old]]) for new, old in (("exposed", "exposed"), ("time", "time")) if old in known}
     exposed = moments.get("exposed", moments["time"])
     parts = {
-        "unit": _quoted(known["unit"]), "arm": _arms(mapping, known["arm"], columns[known["arm"]]), "phase": _quoted(known["phase"]) if "phase" in known else "1",
+        "unit": _quoted(known["unit"]), "arm": _quoted(known["arm"]), "phase": _quoted(known["phase"]) if "phase" in known else "1",
         "exposed": exposed, "decided": exposed, "happened": moments["time"], "arrived": moments["time"], "value": f"CAST({_quoted(known['value'])} AS DOUBLE)",
         "covariate": f"CAST({_quoted(known['covariate'])} AS DOUBLE)" if "covariate" in known else "CAST(0 AS DOUBLE)", **{other: _quoted(known[other]) for other in others},
     }  # fmt: skip
     selected = ", ".join(f"{sql} AS {_quoted(column)}" for column, sql in parts.items())
-    label = name or Path(where).name
+    label, arms = name or Path(where).name, {theirs: ours for theirs, ours in _pairs(mapping).items() if ours in ARMS}
     try:
         connection.execute(f"CREATE VIEW rows AS SELECT {selected} FROM source")
         top = connection.execute("SELECT greatest(max(exposed), max(arrived)), count(*), count(exposed) FROM rows").fetchall()[0]
@@ -227,14 +250,13 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
             raise Refusal(f"{where} cannot be read as evidence: {first_line(error)}") from None
 
     rows = sa.table("rows", *(sa.column(column, sa.Text if column in ("arm", "unit") else sa.Double) for column in parts))
-    evidence = Evidence(label, rows, ask, now or float(top[0] or 0), [{"weights": {"current": 1 - share, "release": share}}], final="exposed" not in known)
+    evidence = Evidence(label, rows, ask, now or float(top[0] or 0), [{"weights": {"current": 1 - share, "release": share}}], arms=arms, final="exposed" not in known)
     return _probed(evidence)
 
 
 def _scanned(where: str) -> tuple[duckdb.DuckDBPyConnection, dict[str, str]]:
     """A connection whose view `source` is the file, and the types of its columns."""
-    path = Path(where).expanduser()
-    path = path if path.is_absolute() else root() / path
+    path = root() / Path(where).expanduser()
     reader = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}.get(format_of(path) or "")
     if not path.is_file() or reader is None:
         raise Refusal(f"The evidence {where} is neither a database URL nor a CSV, Parquet or JSON file that exists.")
@@ -244,7 +266,6 @@ def _scanned(where: str) -> tuple[duckdb.DuckDBPyConnection, dict[str, str]]:
         described = connection.execute("DESCRIBE source").fetchall()
     except duckdb.Error as error:
         raise Refusal(f"The evidence {where} cannot be read: {first_line(error)}") from None
-    reading(path)
     return connection, {str(row[0]): str(row[1]) for row in described}
 
 
@@ -281,15 +302,6 @@ def _moment(column: str, kind: str) -> str:
     return f"epoch(CAST({_quoted(column)} AS TIMESTAMP))" if kind == "VARCHAR" else f"CAST({_quoted(column)} AS DOUBLE)"
 
 
-def _arms(mapping: str, column: str, kind: str) -> str:
-    """SQL of the arm, by the names that the mapping gives the table's arms."""
-    text = f"CAST({_quoted(column)} AS VARCHAR)"
-    renamed = {theirs: ours for theirs, ours in _pairs(mapping).items() if ours in ARMS}
-    whole = kind.endswith(("INT", "INTEGER")) and all(theirs.isdigit() for theirs in renamed)
-    cases = " ".join(f"WHEN {_quoted(column) if whole else text} = '{theirs.replace(chr(39), chr(39) * 2)}' THEN '{ours}'" for theirs, ours in renamed.items())
-    return f"CASE {cases} ELSE {text} END" if cases else text
-
-
 def _probed(evidence: Evidence) -> Evidence:
     """The evidence with what is known of units that have several rows."""
     r = evidence.rows.c
@@ -319,7 +331,7 @@ def _compared(name: str, rows: pd.DataFrame) -> pd.DataFrame:
 def _faulty(evidence: Evidence, units: sa.Select[Any], every: int) -> dict[str, int]:
     """How many units of a table have the same row twice (a database has its keys), and how many stand in two arms."""
     r = evidence.rows.c
-    twice = sa.and_(not evidence.salts, sa.func.count() > sa.func.count(sa.distinct(r.happened)))
+    twice = sa.and_(sa.false() if evidence.salts else sa.true(), sa.func.count() > sa.func.count(sa.distinct(r.happened)))
     both = sa.func.min(r.arm) != sa.func.max(r.arm)
     u = units.add_columns(*(sa.case((test, 1), else_=0).label(name) for name, test in (("doubled", twice), ("crossed", both)))).subquery()
     found = evidence.ask(sa.select(sa.func.sum(u.c.doubled).label("doubled"), sa.func.sum(u.c.crossed).label("crossed"))).iloc[0]
