@@ -199,7 +199,7 @@ def load_release(folder: Path, expected: str) -> Release:
     files = contents(folder)
     found = digest_of(files)
     if found != expected:
-        raise Refusal(f"The release {folder.name} is not what was registered (digest {found[:12]}, registered {expected[:12]}): it is not loaded.")
+        raise Refusal(f"The folder {folder.name} is not what was registered (digest {found[:12]}, registered {expected[:12]}): it is not loaded.")
     missing = {"release.json", "contract.json", "task.yaml", "examples.parquet", "estimator.skops", "package/__init__.py"} - files.keys()
     if missing:
         raise Refusal(f"The release {folder.name} holds no {sorted(missing)[0]}: it is not loaded.")
