@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from .files import root
 from .schema import metadata, requests
 from .tables import first_line, revealed
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 SCRIPT = partial(json.dumps, allow_nan=False, ensure_ascii=False)
 WAIT = 5.0  # seconds for a lock
 FAULTS = {  # what SQLite says, or PostgreSQL's code: what is wrong
@@ -32,6 +31,12 @@ FAULTS = {  # what SQLite says, or PostgreSQL's code: what is wrong
     "not a database": "is no SQLite database: move the file away, or correct ML_WORKFLOW_DATABASE",
     "malformed": "is damaged: restore it from a backup",
 }
+
+
+@cache
+def steps() -> ScriptDirectory:
+    """The migrations, oldest to newest."""
+    return ScriptDirectory(str(Path(__file__).parent / "migrations"))
 
 
 class Unavailable(Refusal):
@@ -103,14 +108,13 @@ def open(url: str) -> sa.Engine:
 def build(connection: sa.Connection) -> None:
     """All tables in an empty database, at the newest migration."""
     metadata.create_all(connection)
-    MigrationContext.configure(connection).stamp(ScriptDirectory(str(MIGRATIONS)), "head")
+    MigrationContext.configure(connection).stamp(steps(), "head")
 
 
 def migrate(engine: sa.Engine) -> None:
     """Bring a database at any known migration to the newest, in one transaction."""
-    script = ScriptDirectory(str(MIGRATIONS))
     with writing(engine) as connection:
-        context = MigrationContext.configure(connection, opts={"fn": lambda revision, _: script._upgrade_revs("head", revision)})
+        context = MigrationContext.configure(connection, opts={"fn": lambda revision, _: steps()._upgrade_revs("head", revision)})
         with Operations.context(context):
             context.run_migrations()
 
@@ -130,11 +134,10 @@ def ready(engine: sa.Engine) -> str:
 
 def _outdated(connection: sa.Connection) -> str:
     """Why the tables are not those that this program knows, or ""."""
-    script = ScriptDirectory(str(MIGRATIONS))
-    stands, newest = MigrationContext.configure(connection).get_current_revision(), script.get_current_head()
+    stands, newest = MigrationContext.configure(connection).get_current_revision(), steps().get_current_head()
     if stands == newest:
         return ""
-    if stands in {revision.revision for revision in script.walk_revisions()}:
+    if stands in {revision.revision for revision in steps().walk_revisions()}:
         return f"{place(connection.engine)} is at the older migration {stands}, this program needs {newest}: run `ml-workflow experiment migrate`."
     if stands:
         return f"{place(connection.engine)} is at the migration {stands}, which this program does not know: use the newer version of the program that made it."
