@@ -20,6 +20,7 @@ from .tables import first_line, revealed
 
 SCRIPT = partial(json.dumps, allow_nan=False, ensure_ascii=False)
 WAIT = 5.0  # seconds for a lock
+BUILDING = 611_952  # PostgreSQL's lock for making the tables
 FAULTS = {  # what SQLite says, or PostgreSQL's code: what is wrong
     "database is locked": "is locked by another program: end it, or wait and try again",
     "55P03": "is locked by another program: end it, or wait and try again",
@@ -70,7 +71,7 @@ def _sqlite(path: Path) -> sa.Engine:
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where SQLAlchemy says so
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # an answered decision survives a power cut too, as on PostgreSQL
+        connection.execute("PRAGMA synchronous = NORMAL")  # a commit survives SIGKILL without waiting for the disk; only a power cut may take the last ones
         connection.execute("PRAGMA foreign_keys = ON")
 
     @sa.event.listens_for(engine, "begin")
@@ -98,6 +99,8 @@ def open(url: str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
     with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":  # where several processes may find it empty at once
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(BUILDING)))
         if not sa.inspect(connection).get_table_names():
             build(connection)
     if fault := ready(engine):
@@ -112,11 +115,18 @@ def build(connection: sa.Connection) -> None:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Bring a database at any known migration to the newest, in one transaction."""
+    """Bring a database, empty or at a known migration, to the newest in one transaction; any other is refused."""
     with writing(engine) as connection:
         context = MigrationContext.configure(connection, opts={"fn": lambda revision, _: steps()._upgrade_revs("head", revision)})
+        if sa.inspect(connection).get_table_names() and context.get_current_revision() not in known():
+            raise Refusal(_outdated(connection))
         with Operations.context(context):
             context.run_migrations()
+
+
+def known() -> set[str]:
+    """The names of the migrations."""
+    return {step.revision for step in steps().walk_revisions()}
 
 
 def ready(engine: sa.Engine) -> str:
@@ -137,7 +147,7 @@ def _outdated(connection: sa.Connection) -> str:
     stands, newest = MigrationContext.configure(connection).get_current_revision(), steps().get_current_head()
     if stands == newest:
         return ""
-    if stands in {revision.revision for revision in steps().walk_revisions()}:
+    if stands in known():
         return f"{place(connection.engine)} is at the older migration {stands}, this program needs {newest}: run `ml-workflow experiment migrate`."
     if stands:
         return f"{place(connection.engine)} is at the migration {stands}, which this program does not know: use the newer version of the program that made it."

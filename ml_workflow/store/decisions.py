@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from itertools import islice
 from math import isfinite
 from pathlib import Path
@@ -118,8 +119,8 @@ def keep_in(connection: sa.Connection, asked: Sequence[Request]) -> list[Answer]
     written = [_row(decision, request.key) for request, is_new in zip(asked, fresh, strict=True) if is_new for decision in request.decisions]
     if written:
         connection.execute(decisions.insert(), written)
-        settle(connection, strays.c.decision, [row["id"] for row in written])
-        settle(connection, strays.c.unit, [row["unit"] for row in written])
+        settle(connection, "decision", [row["id"] for row in written])
+        settle(connection, "unit", [row["unit"] for row in written])
     stood = _stored(connection, {request.key for request, is_new in zip(asked, fresh, strict=True) if not is_new})
     return [list(request.decisions) if is_new else _again(request, stood[request.key]) for request, is_new in zip(asked, fresh, strict=True)]
 
@@ -193,7 +194,7 @@ def keep_outcomes(engine: sa.Engine, given: Sequence[Outcome]) -> Counts:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADOPTION)))
         before = _contents(connection, outcomes, first) | _contents(connection, strays, first)
         inserted(connection, strays, [first[key] for key in sorted(first.keys() - before.keys())])
-        settle(connection, strays.c.idempotency_key, first)
+        settle(connection, "idempotency_key", first)
         apart = len(_contents(connection, strays, first.keys() - before.keys()))
     stands = {key: (row["value"], row["event_time"]) for key, row in first.items()} | before
     conflicts = sum((row["value"], row["event_time"]) != stands[row["idempotency_key"]] for row in posted)
@@ -218,31 +219,39 @@ def _contents(connection: sa.Connection, table: sa.Table, keys: Iterable[str]) -
     return {key: (value, event_time) for key, value, event_time in rows}
 
 
-def settle(connection: sa.Connection, column: "sa.ColumnElement[str | None]", values: Iterable[str]) -> None:
+def settle(connection: sa.Connection, column: str, values: Iterable[str]) -> None:
     """Move the strays with these values, whose decision stands there by now, to the outcomes."""
+    for some in chunks(values):
+        rows = [dict(row) for row in connection.execute(_decided(column), {"some": some}).mappings()]
+        inserted(connection, outcomes, rows)
+        for keys in chunks(row["idempotency_key"] for row in rows):
+            connection.execute(strays.delete().where(strays.c.idempotency_key.in_(keys)))
+
+
+@cache
+def _decided(column: str) -> "sa.Select[Any]":
+    """Strays by a list of one column's values as outcomes of the decision they name, or of the unit's last one before the event."""
     own = decisions.alias()
     last = sa.select(own.c.id).where(own.c.unit == strays.c.unit, own.c.time <= strays.c.event_time)
     last = last.order_by(own.c.time.desc(), own.c.position.desc()).limit(1)
     named = sa.case((strays.c.decision.is_not(None), strays.c.decision), else_=last.scalar_subquery())
-    found = sa.select(strays.c.idempotency_key, decisions.c.id, strays.c.value, strays.c.event_time, strays.c.arrival_time)
+    found = sa.select(decisions.c.id.label("decision"), *(strays.c[name] for name in ("idempotency_key", "value", "event_time", "arrival_time")))
     found = found.select_from(strays.join(decisions, decisions.c.id == named))
-    for some in chunks(values):
-        rows = [dict(zip(outcomes.c.keys(), row, strict=True)) for row in connection.execute(found.where(column.in_(some)))]
-        inserted(connection, outcomes, rows)
-        for keys in chunks(row["idempotency_key"] for row in rows):
-            connection.execute(strays.delete().where(strays.c.idempotency_key.in_(keys)))
+    return found.where(strays.c[column].in_(sa.bindparam("some", expanding=True)))
 
 
 def inserted(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], returning: str | None = None) -> set[str]:
     """Insert the rows that are not there by their keys; of these the values of one column, if it is named."""
     if not rows:
         return set()
-    dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    if returning is None:
-        connection.execute(statement, rows)
-        return set()
-    return set(connection.execute(statement.returning(table.c[returning]), rows).scalars())
+    result = connection.execute(_insert(connection.dialect.name, table, returning), rows)
+    return set(result.scalars()) if returning else set()
+
+
+@cache
+def _insert(dialect: str, table: sa.Table, returning: str | None) -> Any:
+    statement = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table).on_conflict_do_nothing()
+    return statement.returning(table.c[returning]) if returning else statement
 
 
 def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
