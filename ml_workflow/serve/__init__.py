@@ -1,0 +1,1 @@
+"""Deciding in production: scoring into a database, and past decisions again."""
