@@ -94,6 +94,13 @@ class Release:
         """Actions by greatest expected value."""
         return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"], self.card.get("errors"))
 
+    def quarantined(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows that keep the contract and have a unit, and the others with the reason; together every row once."""
+        dataset, unit = self._module("dataset"), self.task().unit
+        promised = {unit: {"type": dataset.type_of(frame[unit]), "nullable": False}, **self.contract}
+        good, bad = dataset.quarantined(promised, frame)
+        return good, bad
+
     def current(self, frame: pd.DataFrame) -> Any:
         """Actions of the process that the release competes with; the card's `usual` one where that process says nothing."""
         task = self.task()
