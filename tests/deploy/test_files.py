@@ -17,7 +17,6 @@ import yaml
 from dockerfile_parse import DockerfileParser
 
 from ml_workflow.statistics import window
-
 from tests.conftest import ROOT
 
 DEPLOY, BIN = ROOT / "deploy", Path(sys.executable).parent
