@@ -55,7 +55,8 @@ lock: .venv/.users  ## bring the lock files in line with settings.ini (ARGS=--up
 # Secrets are made once and stay on this machine; the key's name is `client`, to be sent with every question to the API.
 deploy/.env:
 	@umask 077; secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }; \
-	printf 'POSTGRES_PASSWORD=%s\nML_WORKFLOW_KEYS=client:predict+outcomes:%s\n' "$$(secret)" "$$(secret)" > $@
+	metrics=$$(secret); printf 'POSTGRES_PASSWORD=%s\nMETRICS_KEY=%s\nML_WORKFLOW_KEYS="client:predict+outcomes:%s prometheus:admin:%s"\n' \
+	    "$$(secret)" "$$metrics" "$$(secret)" "$$metrics" > $@
 
 up: deploy/.env  ## start API, databases, monitoring and retraining in containers (TASK=credit)
 	@TASK=$(TASK) docker compose -f deploy/compose.yaml up --build --detach --wait $(ARGS)

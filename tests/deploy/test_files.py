@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,12 @@ def check(words: list[str]) -> None:
         check_kubectl(rest)
     elif program == "make":
         assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M), words
+    elif program == "exec":
+        check(rest)
+    elif program == "prometheus":
+        assert {word.split("=")[0] for word in rest} <= {"--config.file", "--storage.tsdb.path"}, words
     else:
-        assert program in ("sleep", "pg_isready"), f"nothing checks {words}"
+        assert program in ("sleep", "printf", "pg_isready"), f"nothing checks {words}"
 
 
 def split(script: str) -> list[list[str]]:
@@ -133,7 +138,7 @@ def check_kubectl(words: list[str]) -> None:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Every command in deploy/ and the runbook, with where it stands."""
     for name, service in COMPOSE["services"].items():
-        yield from ((f"compose {name}", service[key]) for key in ("command",) if key in service)
+        yield from ((f"compose {name}", service[key]) for key in ("command", "entrypoint") if key in service)
         asked = service.get("healthcheck", {}).get("test")
         yield from [(f"compose {name} healthcheck", asked[1:])] if asked else []
     for name, pod in pods():
@@ -207,11 +212,21 @@ def test_what_one_file_says_and_another_does_not_know() -> None:
     assert all(f"`{rule['alert']}`" in RUNBOOK for rule in alerts)
 
 
+def test_an_alert_on_a_figure_that_the_api_does_not_give() -> None:
+    from prometheus_client import REGISTRY
+
+    import_module("ml_workflow.serve.guard")  # names the figures
+    asked = " ".join(rule["expr"] for rule in yaml.safe_load((DEPLOY / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"])
+    given = {metric.name for metric in REGISTRY.collect()}
+    assert {name.removesuffix("_total") for name in re.findall(r"\w+(?=\{)", asked)} - {"up"} <= given
+
+
 def test_the_secrets_that_make_up_writes(tmp_path: Path) -> None:
     (tmp_path / "deploy").mkdir()
     subprocess.run(["make", "-s", "-f", ROOT / "Makefile", "deploy/.env"], cwd=tmp_path, check=True)
     written = tmp_path / "deploy" / ".env"
-    assert re.fullmatch(r"POSTGRES_PASSWORD=[0-9a-f]{48}\nML_WORKFLOW_KEYS=client:predict\+outcomes:[0-9a-f]{48}\n", written.read_text(encoding="utf-8"))
+    keys = r'ML_WORKFLOW_KEYS="client:predict\+outcomes:[0-9a-f]{48} prometheus:admin:(?P=metrics)"'
+    assert re.fullmatch(rf"POSTGRES_PASSWORD=[0-9a-f]{{48}}\nMETRICS_KEY=(?P<metrics>[0-9a-f]{{48}})\n{keys}\n", written.read_text(encoding="utf-8"))
     assert written.stat().st_mode & 0o077 == 0
 
 
