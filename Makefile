@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup run check lab export test prove bench lock
+.PHONY: help setup run check lab export test prove bench lock up
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +51,15 @@ bench: .venv/.tests var/mlflow.db  ## measure against peers: make bench BENCHMAR
 lock: .venv/.users  ## bring the lock files in line with settings.ini (ARGS=--upgrade for newer versions)
 	@$(BIN)/uv pip compile $(LOCKED) -o requirements.lock pyproject.toml
 	@$(BIN)/uv pip compile $(LOCKED) -o requirements-test.lock -c requirements.lock --extra test pyproject.toml
+
+# Secrets are made once and stay on this machine; the key's name is `client`, to be sent with every question to the API.
+deploy/.env:
+	@umask 077; secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }; \
+	metrics=$$(secret); printf 'POSTGRES_PASSWORD=%s\nMETRICS_KEY=%s\nML_WORKFLOW_KEYS="client:predict+outcomes:%s prometheus:admin:%s"\n' \
+	    "$$(secret)" "$$metrics" "$$(secret)" "$$metrics" > $@
+
+up: deploy/.env  ## start API, databases, monitoring and retraining in containers (TASK=credit)
+	@TASK=$(TASK) docker compose -f deploy/compose.yaml up --build --detach --wait $(ARGS)
 
 LOCKED = -q --universal --python-version 3.11 --no-header --no-annotate $(ARGS)
 
