@@ -143,6 +143,13 @@ def versions(name: str) -> list[Version]:
     return sorted(made, key=lambda v: -int(v.number))
 
 
+def bearer_of(name: str, which: str) -> tuple[str, str]:
+    """Number and digest of the version that bears an alias or is that number."""
+    with _registry() as client:
+        version = _version(client, name, which)
+    return str(version.version), str(version.tags.get("digest", ""))
+
+
 def registered(name: str, which: str) -> Release:
     """The release that bears an alias or a version number, checked against the digest that the registry keeps."""
     with _registry() as client:

@@ -1,0 +1,1 @@
+"""The API over a registered release, and what it is made of."""
