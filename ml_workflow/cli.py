@@ -164,6 +164,19 @@ def drafted(table: str, target: str, query: str | None) -> str:
     return task.name
 
 
+@app.command()
+def serve(
+    task: Annotated[str, typer.Argument(help="The task whose champion answers.")] = "credit",
+    host: Annotated[str, typer.Option(help="The address to listen on; others than this machine's own need keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+) -> None:
+    """Serve a task's champion as an API, and follow it when another version is promoted."""
+    from .serve.service import serve as serve_task
+
+    serve_task(task, host, port, workers)
+
+
 def refusal(sentence: str) -> Exception:
     """A refusal with this sentence."""
     from .errors import Refusal

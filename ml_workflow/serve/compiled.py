@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..store.release import Release
-from .rows import Column, frame
+from .rows import Column, as_json, frame
 
 Score = Callable[[pd.DataFrame], np.ndarray]
 KEPT = 100_000
@@ -141,7 +141,7 @@ def rows_for_proof(release: Release, columns: list[Column], count: int = 500, se
     generator = np.random.default_rng(seed)
     known = {c.name: release.examples[c.name] for c in columns if c.name in release.examples}
     for i in range(len(release.examples)):
-        yield {name: _json(column.iloc[i]) for name, column in known.items()} | {c.name: drawn(c, [], generator) for c in columns if c.name not in known}
+        yield {name: as_json(column.iloc[i]) for name, column in known.items()} | {c.name: drawn(c, [], generator) for c in columns if c.name not in known}
     for _ in range(count):
         yield {c.name: drawn(c, list(known.get(c.name, [])), generator) for c in columns}
 
@@ -156,13 +156,9 @@ def drawn(column: Column, known: list[Any], generator: np.random.Generator) -> A
         return int(min(max(round(number), np.ceil(rule["min"])), np.floor(rule["max"]))) if rule["type"] == "integer" else number
     if rule["type"] == "text" and chance > 0.9:
         return f"never seen {generator.integers(1000)}"
-    choices = [_json(value) for value in rule.get("categories") or known if not pd.isna(value)]
+    choices = [as_json(value) for value in rule.get("categories") or known if not pd.isna(value)]
     return choices[generator.integers(len(choices))] if choices else USUAL[rule["type"]]
 
 
 USUAL = {"integer": 1, "number": 1.0, "boolean": True, "time": "2020-01-01", "text": "text"}
 
-
-def _json(value: Any) -> Any:
-    """A cell as JSON has it."""
-    return None if pd.isna(value) else value.isoformat() if isinstance(value, pd.Timestamp) else getattr(value, "item", lambda: value)()

@@ -34,7 +34,8 @@ class Groups:
     def _next(self) -> None:
         if self.busy or not self.waiting:
             return
-        first, size, group = self.waiting[0], 0, []
+        first, size = self.waiting[0], 0
+        group: list[Waiting] = []
         while self.waiting and self.waiting[0].compute == first.compute and (not group or size + len(self.waiting[0].rows) <= LARGEST):
             group.append(self.waiting.pop(0))
             size += len(group[-1].rows)

@@ -66,13 +66,10 @@ class Column:
         """Values that keep the rules as a column of a frame."""
         if self.rule["type"] == "time":
             return times(values, self.dtype)
-        if self.rule["type"] == "text":
-            return pd.array(values, dtype=self.dtype) if isinstance(self.dtype, pd.api.extensions.ExtensionDtype) else np.array(values, dtype=object)
-        if None in values and self.rule["type"] == "boolean":
-            return np.array(values, dtype=object)
-        if isinstance(self.dtype, np.dtype) and None not in values:
-            return np.array(values, dtype=self.dtype)
-        return np.array(values, dtype=float) if isinstance(self.dtype, np.dtype) else pd.array(values, dtype=self.dtype)
+        if not isinstance(self.dtype, np.dtype):
+            return pd.array(values, dtype=self.dtype)  # type: ignore[call-overload]
+        usual = float if self.rule["type"] in BOUNDS else object
+        return np.array(values, dtype=usual if None in values else self.dtype)
 
 
 def is_integer(value: Any) -> bool:
@@ -115,7 +112,7 @@ def times(values: list[Any], dtype: Any) -> Any:
     """Moments as the release's frames have them; an offset is turned into UTC where they have none."""
     moments = [None if v is None else datetime.fromisoformat(v) for v in values]
     aware = [m if m is None else m.replace(tzinfo=UTC) if m.tzinfo is None else m.astimezone(UTC) for m in moments]
-    found = pd.Series(pd.to_datetime(aware, utc=True))
+    found = pd.Series(pd.to_datetime(np.array(aware, dtype=object), utc=True))
     return (found.astype(dtype) if getattr(dtype, "tz", None) else found.dt.tz_localize(None).astype(dtype)).array
 
 
@@ -124,7 +121,7 @@ def columns_of(release: Release) -> list[Column]:
     task, examples = release.task(), release.examples
     told = [Column(name, rule, _dtype(release, name, rule), _example(release, name)) for name, rule in release.contract.items()]
     words = " ".join(_texts(task.model_dump(include={"value", "current_process"}))).lower()
-    named = [c for c in examples if c not in release.contract and not c.startswith("promised_") and c != task.target.column and c.lower() in words]
+    named = [c for c in map(str, examples) if c not in release.contract and not c.startswith("promised_") and c != task.target.column and c.lower() in words]
     kind = release._module("dataset").type_of
     return told + [Column(c, {"type": kind(examples[c]), "nullable": True}, examples[c].dtype, _example(release, c), required=False) for c in named]
 
@@ -147,9 +144,14 @@ def _dtype(release: Release, name: str, rule: dict[str, Any]) -> Any:
 def _example(release: Release, name: str) -> Any:
     """The first known example value, as JSON has it; None for a private column."""
     task = release.task()
-    known = release.examples[name].dropna() if name in release.examples and name not in task.private else []
-    value = known.iloc[0] if len(known) else None
-    return value.isoformat() if isinstance(value, pd.Timestamp) else getattr(value, "item", lambda: value)()
+    if name not in release.examples or name in task.private:
+        return None
+    return next((as_json(value) for value in release.examples[name].dropna()), None)
+
+
+def as_json(value: Any) -> Any:
+    """A cell as JSON has it."""
+    return None if pd.isna(value) else value.isoformat() if isinstance(value, pd.Timestamp) else getattr(value, "item", lambda: value)()
 
 
 def faults(columns: Sequence[Column], row: Row) -> list[tuple[str, str]]:
