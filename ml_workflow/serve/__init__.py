@@ -1,1 +1,1 @@
-"""The API over a registered release, and what it is made of."""
+"""The live service: the API over a registered release, experiments, scoring into a database."""

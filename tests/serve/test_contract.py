@@ -32,10 +32,9 @@ def test_rows_have_the_faults_that_pandera_finds(home: Home) -> None:
 
 def broken_rows(holdout: pd.DataFrame, task: Any) -> list[dict[str, Any]]:
     """The holdout's first rows as they are and as each corruption leaves them, as JSON would bring them."""
-    names = {"unit": task.unit, "target": task.target.column}
-    numeric = [c for c in holdout.select_dtypes("number") if c not in names.values()]
-    text = [c for c in holdout.select_dtypes(["object", "str"]) if c not in names.values()]
-    columns = Columns(**{field: {"numeric": numeric, "text": text, **names}.get(field, []) for field in Columns._fields})
+    inputs = holdout.drop(columns=[task.unit, task.target.column])
+    numeric = list(map(str, inputs.select_dtypes("number")))
+    columns = Columns(numeric, [str(c) for c in inputs if c not in numeric], [], task.unit, task.target.column, holdout)
     tables = [holdout.head(12)]
     for corrupt in CORRUPTIONS.values():
         broken = corrupt(holdout.head(12), columns, np.random.default_rng(0))
