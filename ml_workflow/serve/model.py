@@ -1,7 +1,5 @@
-"""The release that serves: its columns, its quick path, and how it follows the champion."""
+"""A version of a release, ready to serve: its columns, its quick path and its answers."""
 
-import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import Refusal
-from ..store.registry import bearer_of, registered
+from ..store.registry import registered
 from ..store.release import Release
 from .compiled import Score, scorer
 from .rows import Column, Row, columns_of, frame
@@ -52,48 +49,8 @@ class Model:
         return list(self.release._module("define").amounts(self.release.task(), self.release.card["classes"])) if self.release.card["classes"] else []
 
 
-def loaded(name: str, which: str) -> Model:
-    """The version of a task's release that bears an alias or a number, ready to serve; refused where it does not load."""
-    version, _ = bearer_of(name, which)
+def loaded(name: str, version: str) -> Model:
+    """A version of a task's release, ready to serve; refused where it does not load."""
     release = registered(name, version)
     columns = columns_of(release)
     return Model(name, version, release, columns, *scorer(release, columns))
-
-
-class Champion:
-    """The model that bears an alias, followed: a new one is loaded beside the old and takes its place at once."""
-
-    def __init__(self, name: str, which: str = "champion", every: float = 1.0) -> None:
-        self.name, self.which, self.every = name, which, every
-        self.model = loaded(name, which)
-        self.fault = ""
-        self._stop = threading.Event()
-
-    def follow(self) -> None:
-        """Look for a new champion again and again, until `close`."""
-        threading.Thread(target=self._follow, name="champion", daemon=True).start()
-
-    def close(self) -> None:
-        """Follow no longer."""
-        self._stop.set()
-
-    def _follow(self) -> None:
-        while not self._stop.wait(self.every):
-            said = self._turn()
-            if said and said != self.fault:
-                logging.getLogger("ml_workflow.serve").warning(said)
-            self.fault = said
-
-    def _turn(self) -> str:
-        """Take the new champion if there is one; what went wrong, while the old one serves on."""
-        try:
-            version, _ = bearer_of(self.name, self.which)
-            if version != self.model.version:
-                self.model = loaded(self.name, version)
-        except Refusal as refusal:
-            return str(refusal)
-        except Exception as error:  # a thread that ended would leave an old version serving for good
-            return f"The champion could not be looked up: {type(error).__name__}."
-        return ""
-
-

@@ -143,11 +143,10 @@ def versions(name: str) -> list[Version]:
     return sorted(made, key=lambda v: -int(v.number))
 
 
-def bearer_of(name: str, which: str) -> tuple[str, str]:
-    """Number and digest of the version that bears an alias or is that number."""
+def aliases(name: str) -> dict[str, str]:
+    """The number of the version that bears each alias."""
     with _registry() as client:
-        version = _version(client, name, which)
-    return str(version.version), str(version.tags.get("digest", ""))
+        return {alias: str(number) for alias, number in _model(client, name).aliases.items()}
 
 
 def registered(name: str, which: str) -> Release:

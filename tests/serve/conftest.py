@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from ml_workflow.serve.app import application
 from ml_workflow.serve.keys import keys_from
-from ml_workflow.serve.model import Champion
+from ml_workflow.serve.live import Live
 from ml_workflow.store.registry import promote, register
 from ml_workflow.store.release import contents, digest_of
 from tests.conftest import ROOT, surroundings
@@ -19,12 +19,12 @@ KEYS = f"boss:admin:{ADMIN} shop:predict:secret-of-the-shop books:outcomes:secre
 
 
 class Home(NamedTuple):
-    """A project: its folder, its environment, the run whose release is champion, and that champion."""
+    """A project: its folder, its environment, the run whose release is champion, and what is live."""
 
     folder: Path
     env: dict[str, str]
     run: Path
-    champion: Champion
+    live: Live
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def home(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
 def home_of(run: Path, task: str, folder: Path) -> Home:
     """A project whose champion is a run's release."""
     shutil.copy(ROOT / "settings.ini", folder)
-    env = surroundings(folder) | {"PYTHONPATH": str(ROOT)}
+    env = surroundings(folder) | {"PYTHONPATH": str(ROOT), "ML_WORKFLOW_DATABASE": f"sqlite:///{folder}/decisions.db"}
     release = run / "files" / "release"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -44,20 +44,20 @@ def home_of(run: Path, task: str, folder: Path) -> Home:
             patch.setenv(name, env[name])
         register(task, release, digest_of(contents(release)), {}, {"log_loss": 0.25}, {"run": run.name})
         promote(task, "challenger")
-        champion = Champion(task)
-    return Home(folder, env, run, champion)
+        live = Live(task, env["ML_WORKFLOW_DATABASE"])
+    return Home(folder, env, run, live)
 
 
 @pytest.fixture
 def api(home: Home) -> FastAPI:
     """The API without keys."""
-    return application(home.champion, [])
+    return application(home.live, [])
 
 
 @pytest.fixture
 def guarded(home: Home) -> FastAPI:
     """The API with keys."""
-    return application(home.champion, keys_from(KEYS))
+    return application(home.live, keys_from(KEYS))
 
 
 @pytest.fixture

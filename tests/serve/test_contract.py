@@ -17,7 +17,7 @@ from tests.serve.conftest import Home
 
 
 def test_rows_have_the_faults_that_pandera_finds(home: Home) -> None:
-    model = home.champion.model
+    model = home.live.model
     breaches = model.release._module("dataset").breaches
     holdout = pd.read_parquet(home.run / "files" / "holdout.parquet")
     wrong = 0
@@ -44,7 +44,7 @@ def broken_rows(holdout: pd.DataFrame, task: Any) -> list[dict[str, Any]]:
 
 def test_openapi_holds_every_column_with_its_rules(home: Home, api: FastAPI) -> None:
     found = TestClient(api).get("/openapi.json").json()["components"]["schemas"]["Row"]
-    contract = home.champion.model.release.contract
+    contract = home.live.model.release.contract
     assert list(found["properties"]) == list(contract) == found["required"]
     for name, rule in contract.items():
         column = found["properties"][name]
@@ -79,9 +79,9 @@ NESTED = "[" * 100_000 + "]" * 100_000
         ('{"year": Infinity}', "application/json", 400, "no JSON"),
         (NESTED, "application/json", 400, "no JSON"),
         ("\xff\xfe", "application/json", 400, "no JSON"),
-        ("null", "application/json", 422, "Send a row"),
-        ("[]", "application/json", 422, "Send a row"),
-        ("[[1]]", "application/json", 422, "Send a row"),
+        ("null", "application/json", 422, "Send an object"),
+        ("[]", "application/json", 422, "Send an object"),
+        ("[[1]]", "application/json", 422, "Send an object"),
         ("{}", "text/plain", 415, "Send JSON"),
         ("{}", "multipart/form-data; boundary=x", 415, "Send JSON"),
         (f'{{"year": {"9" * 400}}}', "application/json", 422, "is from 2006 to 2010"),

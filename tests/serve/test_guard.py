@@ -44,7 +44,7 @@ def test_without_keys_only_this_machine_is_served(home: Home) -> None:
 
 @pytest.mark.parametrize("sent", ["declared", "in pieces"])
 def test_a_body_that_is_too_large_is_refused(home: Home, row: dict[str, Any], sent: str) -> None:
-    client = TestClient(application(home.champion, [], Limits(body=2000)))
+    client = TestClient(application(home.live, [], Limits(body=2000)))
     body = b" " * 3000
     answer = client.post("/predict", content=body if sent == "declared" else iter([body[:1500], body[1500:]]), headers={"content-type": "application/json"})
     assert answer.status_code == 413 and "larger than 2,000 bytes" in answer.json()["detail"]
@@ -66,7 +66,7 @@ def test_a_fault_of_ours_is_said_without_its_text(api: FastAPI, home: Home, row:
     def fails(*_: Any) -> None:
         raise ValueError("Biscoe is the island")
 
-    monkeypatch.setattr(type(home.champion.model), "decided", fails)
+    monkeypatch.setattr(type(home.live.model), "decided", fails)
     with caplog.at_level(logging.INFO, "ml_workflow.serve"):
         answer = TestClient(api).post("/predict", json=row)
     assert answer.status_code == 500 and "Biscoe" not in answer.text + caplog.text and answer.headers["x-request-id"] in answer.text

@@ -18,7 +18,7 @@ from tests.serve.conftest import Home, home_of
 def as_the_notebook(home: Home) -> None:
     """Every holdout row, one by one and together, has the score and the decision that 04 wrote down."""
     holdout, scores = (pd.read_parquet(home.run / "files" / f"{name}.parquet") for name in ("holdout", "scores"))
-    model, client = home.champion.model, TestClient(application(home.champion, []))
+    model, client = home.live.model, TestClient(application(home.live, []))
     rows = [{c.name: as_json(holdout[c.name].iloc[i]) for c in model.columns} for i in range(len(holdout))]
     expected = scores.filter(regex="^release_score").to_numpy()
     together = [answer for start in range(0, len(rows), 5000) for answer in client.post("/predict", json=rows[start : start + 5000]).json()]
@@ -44,7 +44,7 @@ def test_the_api_scores_other_tasks_as_their_notebooks(task: str, env: dict[str,
 
 
 def test_the_quick_path_is_taken_and_equals_the_pipeline_on_rows_all_over_the_contract(home: Home) -> None:
-    model = home.champion.model
+    model = home.live.model
     assert model.path == "compiled"
     rows = list(rows_for_proof(model.release, model.columns, 300, seed=7))
     assert any(None in row.values() for row in rows)
@@ -58,12 +58,12 @@ def test_a_quick_path_that_scores_otherwise_is_not_taken(home: Home, monkeypatch
 
     made = compiled._compiled
     monkeypatch.setattr(compiled, "_compiled", lambda release: lambda raw: made(release)(raw) + 1e-5)
-    score, path = scorer(home.champion.model.release, home.champion.model.columns)
-    assert (score, path) == (home.champion.model.release.score, "pipeline")
+    score, path = scorer(home.live.model.release, home.live.model.columns)
+    assert (score, path) == (home.live.model.release.score, "pipeline")
 
 
 def test_columns_are_typed_as_the_release_was_fitted(home: Home) -> None:
     holdout = pd.read_parquet(home.run / "files" / "holdout.parquet")
-    columns = home.champion.model.columns
+    columns = home.live.model.columns
     rows: list[dict[str, Any]] = [{c.name: as_json(holdout[c.name].iloc[i]) for c in columns} for i in range(len(holdout))]
     pd.testing.assert_frame_equal(frame(columns, rows), holdout[[c.name for c in columns]])
