@@ -259,6 +259,21 @@ def scored_once(order: Any) -> None:
     print(f"{counts.read:,} rows read: {counts.scored:,} scored by {version} into {order.table}, {counts.aside:,} put aside in {order.table}_quarantine{told}; {pace:,.0f} rows a second.", flush=True)
 
 
+@app.command()
+def serve(
+    task: Annotated[str, typer.Argument(help="The task whose champion answers.")] = "credit",
+    host: Annotated[str, typer.Option(help="The address to listen on; others than this machine's own need keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    explore: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the release's decisions that are drawn at random.")] = 0.0,
+    on_database_failure: Annotated[str, typer.Option(help="refuse, or serve: the current process then decides, unwritten.")] = "refuse",
+) -> None:
+    """Serve a task as an API: the champion, and the running experiment. Another version that is promoted takes its place."""
+    from .serve.service import serve as serve_task
+
+    serve_task(task, host, port, workers, explore, on_database_failure)
+
+
 def refusal(sentence: str) -> Exception:
     """A refusal with this sentence."""
     from .errors import Refusal

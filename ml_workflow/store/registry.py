@@ -143,6 +143,12 @@ def versions(name: str) -> list[Version]:
     return sorted(made, key=lambda v: -int(v.number))
 
 
+def aliases(name: str) -> dict[str, str]:
+    """The number of the version that bears each alias."""
+    with _registry() as client:
+        return {alias: str(number) for alias, number in _model(client, name).aliases.items()}
+
+
 def registered(name: str, which: str) -> Release:
     """The release that bears an alias or a version number, checked against the digest that the registry keeps."""
     with _registry() as client:
