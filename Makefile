@@ -33,9 +33,9 @@ export: .venv/.users  ## take the outputs out of the notebooks and write the pac
 	@$(BIN)/nbdev-clean
 	@$(BIN)/nbdev-export
 
-site: .venv/.tests  ## make the site in docs/_site from the last run; nothing is executed
-	@$(BIN)/sphinx-build -q -W --keep-going -j 2 docs docs/_site
-	@echo "Read docs/_site/index.html"
+site: .venv/.tests  ## make the site in docs/_build/html from the last run; nothing is executed
+	@$(BIN)/sphinx-build -q -W --keep-going -j 2 -d docs/_build/doctrees docs docs/_build/html
+	@echo "Read docs/_build/html/index.html"
 
 # A small run comes first: the notebooks then find what the stage before wrote.
 # A run whose verdict is stop (status 3) is sound, so its status does not fail the tests.

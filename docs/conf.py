@@ -20,15 +20,20 @@ settings.read(HERE.parent / "settings.ini", encoding="utf-8")
 project, author, copyright = (settings["DEFAULT"][key] for key in ("title", "author", "copyright"))
 
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build", "_site"]
+exclude_patterns = ["_build", "generated/rooms.md"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 default_role = "code"
+smartquotes = False
+highlight_language = "none"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 pygments_style = "a11y-high-contrast-light"
 add_module_names = False
+html_context = {"default_mode": "auto"}
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_math_renderer = "mathml"
@@ -61,7 +66,7 @@ def mathml(display: str) -> tuple[Callable[[Any, nodes.Element], None], None]:
 def code_stands_open(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     """The guide's code can be folded, and is open at first."""
     if "body" in context:
-        context["body"] = context["body"].replace('<details class="hide above-input">', '<details open class="hide above-input">')
+        context["body"] = context["body"].replace('<details class="admonition hide above-input">', '<details open class="admonition hide above-input">')
 
 
 def as_text(app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The site's pages that nobody writes: the notebooks of the last run, its figures, and the reference of package and commands."""
+"""The site's pages that nobody writes: the notebooks of the last run, its figures, and the reference."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -38,8 +39,8 @@ def write(root: Path, place: Path) -> None:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     shutil.rmtree(place, ignore_errors=True)
     pages = {"front.html": front(record), **reference(root)}
-    if find_spec("ml_workflow.serve"):
-        pages["reference/api.md"] = api()
+    if find_spec("ml_workflow.serve") and (run / "files" / "release").exists():
+        pages["reference/api.md"] = api_page(api_of(run / "files" / "release"))
     for name, text in pages.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(text, encoding="utf-8")
@@ -69,7 +70,8 @@ def reference(root: Path) -> dict[str, str]:
     """The pages of the package, a page a room, of the task file and of the command line, by name."""
     rooms = {room: modules(root / "ml_workflow" / room, f"ml_workflow.{room}") for room in ROOMS}
     pages = {f"reference/package/{room}.rst": room_page(room, names) for room, names in rooms.items() if names}
-    return pages | {"reference/task-file.md": task_file(), "reference/command-line.md": command_line()}
+    tree = "\n".join(f"/generated/reference/package/{room}" for room, names in rooms.items() if names)
+    return pages | {"rooms.md": f"```{{toctree}}\n{tree}\n```\n", "reference/task-file.md": task_file(), "reference/command-line.md": command_line()}
 
 
 def modules(room: Path, name: str) -> list[str]:
@@ -96,7 +98,53 @@ def command_line() -> str:
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="ml-workflow", title="The command line")
-    return re.sub(r"^\* `--help`.*\n", "", text, flags=re.M)
+    return re.sub(r"<(?=[^`\n]*(`[^`\n]*`[^`\n]*)*$)", "\\<", text, flags=re.M)
+
+
+def api_of(folder: Path) -> dict[str, Any]:
+    """The OpenAPI document of a release, as the API gives it when keys are set."""
+    from ml_workflow.serve.openapi import document
+    from ml_workflow.serve.rows import columns_of
+    from ml_workflow.store.release import contents, digest_of, load_release
+
+    release = load_release(folder, digest_of(contents(folder)))
+    model = SimpleNamespace(name=release.task().name, version="1", release=release, columns=columns_of(release), actions=list(release.card.get("actions", [])))
+    return document(model, 10_000, True)
+
+
+def api_page(document: dict[str, Any]) -> str:
+    """Each address of an OpenAPI document with what it takes and answers, then each schema."""
+    parts = [f"# The API\n\n{document['info'].get('description', '')} This is the API of the last run's release; the running service gives its own at `/openapi.json`."]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            rows = "\n".join(f"| {code} | {answer['description']} | {answers(answer)} |" for code, answer in operation["responses"].items())
+            takes = f"Takes {said(body)}.\n\n" if body else ""
+            parts.append(f"## {method.upper()} {path}\n\n{operation.get('summary', '')}\n\n{takes}| status | when | answer |\n|---|---|---|\n{rows}")
+    for name, schema in document.get("components", {}).get("schemas", {}).items():
+        rows = "\n".join(f"| `{key}` | {said(value)} | {'yes' if key in schema.get('required', []) else ''} | {value.get('description', '')} |" for key, value in schema.get("properties", {}).items())
+        parts.append(f"## {name}\n\n" + (f"| key | takes | required | says |\n|---|---|---|---|\n{rows}" if rows else f"{said(schema)}."))
+    return "\n\n".join(parts) + "\n"
+
+
+def answers(answer: dict[str, Any]) -> str:
+    """What an answer holds."""
+    return ", ".join(said(content["schema"]) if content.get("schema") else kind for kind, content in answer.get("content", {}).items())
+
+
+def said(schema: dict[str, Any]) -> str:
+    """A JSON schema in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#{name.lower()})"
+    if several := schema.get("oneOf") or schema.get("anyOf"):
+        return " or ".join(map(said, several))
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    named = schema.get("type", "anything")
+    words = f"{said(schema['items'])}, several" if named == "array" and "items" in schema else " or ".join(named) if isinstance(named, list) else named
+    limits = [f"{word} {schema[key]:,}" for key, word in (("minimum", "from"), ("maximum", "to"), ("minItems", "at least"), ("maxItems", "at most")) if key in schema]
+    return " ".join([words, *limits])
 
 
 def task_file() -> str:

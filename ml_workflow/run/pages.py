@@ -95,7 +95,7 @@ def page(notebook: nbformat.NotebookNode, stage: str, verdict: str) -> str:
     texts = iter([text for _, text in figures(shown)])
     body = re.sub('alt="No description has been provided for this image"', lambda _: f'alt="{escape(next(texts, TITLES[stage]))}"', body)
     links = [f"<b>{TITLES[s]}</b>" if s == stage else f'<a href="{s}.html">{TITLES[s]}</a>' for s in STAGES]
-    top = f'<nav class="run-nav">{"".join(links)}<a href="../index.html">All runs</a></nav><div class="run-top">{verdict}</div>'
+    top = f'<nav class="run-nav">{"".join(links)}<a href="index.html">The run</a><a href="../index.html">All runs</a></nav><div class="run-top">{verdict}</div>'
     return re.sub(r"(<body[^>]*>)", lambda m: m[1] + top, body.replace("</head>", STYLE + "</head>", 1), count=1)
 
 
