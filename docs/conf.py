@@ -57,7 +57,8 @@ def mathml(display: str) -> tuple[Callable[[Any, nodes.Element], None], None]:
     """What writes a formula as MathML, which browsers draw by themselves."""
 
     def visit(writer: Any, node: nodes.Element) -> None:
-        writer.body.append(convert(node.astext(), display=display))
+        formula = convert(node.astext(), display=display)
+        writer.body.append(f'<div class="formula" tabindex="0">{formula}</div>' if display == "block" else formula)
         raise nodes.SkipNode
 
     return visit, None

@@ -84,7 +84,8 @@ def modules(room: Path, name: str) -> list[str]:
 def room_page(room: str, names: list[str]) -> str:
     """A room's functions and classes, from their docstrings."""
     title = f"{ROOMS[room]}: ml_workflow.{room}"
-    heads = [f"{name}\n{'-' * len(name)}\n\n" if len(names) > 1 else "" for name in names]
+    short = [name.rsplit(".", 1)[-1] for name in names]
+    heads = [f"{name}\n{'-' * len(name)}\n\n" if len(names) > 1 else "" for name in short]
     parts = [f"{head}.. automodule:: {name}\n   :members:\n   :exclude-members: model_config\n" for head, name in zip(heads, names, strict=True)]
     return f"{title}\n{'=' * len(title)}\n\n" + "\n".join(parts)
 
@@ -170,10 +171,10 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def part_section(model: type[BaseModel]) -> str:
     """A part of the task file: what it is, and a row for each of its keys."""
-    rows = "\n".join(f"| `{name}` | {kind(field.annotation)} | {default(field)} | {(field.description or '').replace('|', chr(92) + '|')} |" for name, field in model.model_fields.items())
+    rows = "\n".join(f"| `{name}` | {field.description or ''} *{kind(field.annotation)}{default(field)}* |" for name, field in model.model_fields.items())
     title = "The whole" if model is Task else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__).capitalize()
     about = " ".join((model.__doc__ or "").split())
-    return f"## {title}\n\n{about}\n\n| key | takes | if left out | says |\n|---|---|---|---|\n{rows}\n"
+    return f"## {title}\n\n{about}\n\n| key | says |\n|---|---|\n{rows}\n"
 
 
 def kind(annotation: Any) -> str:
@@ -189,15 +190,15 @@ def kind(annotation: Any) -> str:
         return f"list of {kind(inner[0])}"
     if origin is dict:
         return f"{kind(inner[0])}: {kind(inner[1])}"
-    return " or ".join(f"`{part}`" if isinstance(part, str) else kind(part) for part in inner if part is not type(None))
+    return " or ".join(part if isinstance(part, str) else kind(part) for part in inner if part is not type(None))
 
 
 def default(field: FieldInfo) -> str:
-    """What stands in where a key is left out."""
+    """What stands in where a key is left out, or that it must not be."""
     if field.is_required():
-        return "refused"
+        return ", needed"
     value = field.get_default(call_default_factory=True)
-    return "" if value in (None, "", [], {}) or isinstance(value, BaseModel) else f"`{value}`"
+    return "" if value in (None, "", [], {}) or isinstance(value, BaseModel) else f", else {value}"
 
 
 ASKS = {"00_define": ("What is decided, and", "what is it worth?"), "01_research": ("Is there signal", "in this data?"), "02_dataset": ("Is the data fit", "to judge a model on?"),
