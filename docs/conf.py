@@ -20,7 +20,7 @@ settings.read(HERE.parent / "settings.ini", encoding="utf-8")
 project, author, copyright = (settings["DEFAULT"][key] for key in ("title", "author", "copyright"))
 
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build", "generated/rooms.md"]
+exclude_patterns = ["_build", "generated/rooms.md", "generated/howto.md"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

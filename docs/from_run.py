@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +24,7 @@ ROOMS = {
     "store": "What is kept", "pipeline": "From frame to frame", "statistics": "Mathematics", "run": "Executing the notebooks",
     "serve": "The API", "operate": "After going live", "errors": "Refusals",
 }  # fmt: skip
+SUBJECTS = [f"/howto/{name}" for name in ("data", "current-process", "features", "sweeps", "cluster", "serving", "ab-test", "going-live")]
 
 
 def write(root: Path, place: Path) -> None:
@@ -38,8 +38,9 @@ def write(root: Path, place: Path) -> None:
         raise Refusal(f"The site shows the last run, and there is none in {reports()}: type `make run` first.")
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     shutil.rmtree(place, ignore_errors=True)
-    pages = {"front.html": front(record), **reference(root)}
-    if find_spec("ml_workflow.serve") and (run / "files" / "release").exists():
+    subjects = "\n".join([*SUBJECTS, *(["/runbook"] if (root / "docs" / "runbook.md").exists() else [])])
+    pages = {"front.html": front(record), "howto.md": f"```{{toctree}}\n{subjects}\n```\n", **reference(root)}
+    if (root / "ml_workflow" / "serve" / "openapi.py").exists() and (run / "files" / "release").exists():
         pages["reference/api.md"] = api_page(api_of(run / "files" / "release"))
     for name, text in pages.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)

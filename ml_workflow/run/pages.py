@@ -30,7 +30,7 @@ body.jp-Notebook,main{max-width:62rem;margin:0 auto!important;padding:0 1rem}
 
 
 def as_guide(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy without directives, injected parameters and messages to stderr; each figure says in `alt` what it is about."""
+    """A copy without directives, injected parameters, messages to stderr and places of this machine; each figure says in `alt` what it is about."""
     copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
     copy.cells = [_clean(cell) for cell in copy.cells if not _hidden(cell)]
     _describe(copy.cells)
@@ -58,11 +58,16 @@ def _hidden(cell: nbformat.NotebookNode) -> bool:
 def _clean(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
     if cell.cell_type == "code":
         cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|"))
-        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr") and not _is_path(o)]
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 output.data.pop("text/plain", None)
     return cell
+
+
+def _is_path(output: nbformat.NotebookNode) -> bool:
+    """Whether a cell shows where it wrote: a place of this machine, and nothing that was found."""
+    return str(output.get("data", {}).get("text/plain", "")).startswith(("PosixPath(", "WindowsPath("))
 
 
 def _describe(cells: list[nbformat.NotebookNode]) -> None:

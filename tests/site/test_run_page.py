@@ -33,6 +33,11 @@ def test_the_page_stands_alone_and_its_links_lead_to_pages(finished: Path, opene
     assert all(page.locator("img").evaluate_all("images => images.map(image => image.alt.startsWith('Figure: ') && image.naturalWidth > 0)"))
 
 
+def test_reports_show_no_place_of_this_machine(finished: Path) -> None:
+    pages = [path for path in finished.glob("*.html") if re.search("PosixPath|" + re.escape(str(finished)), path.read_text(encoding="utf-8"))]
+    assert len(list(finished.glob("*.html"))) == 7 and pages == []
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_barrier_and_nothing_wider_than_the_screen(finished: Path, opened: Opened, width: int, colours: str) -> None:
