@@ -25,25 +25,25 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Opened]:
-    """Opens a file at a width, light or dark; in the end nothing went wrong in it and nobody outside was asked."""
+    """Opens a file or an address at a width, light or dark; in the end nothing went wrong in it and nobody outside was asked."""
     said: list[str] = []
     asked: list[str] = []
     contexts = []
 
-    def open_page(path: Path, width: int = 1280, colours: str = "light") -> Any:
+    def open_page(place: Path | str, width: int = 1280, colours: str = "light") -> Any:
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(place if isinstance(place, str) else place.as_uri())
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:"))] == []
 
 
 def barriers(page: Any) -> list[str]:
