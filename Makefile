@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup run check lab export test prove bench lock up
+.PHONY: help setup run check lab export site test prove bench lock up
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,10 @@ export: .venv/.users  ## take the outputs out of the notebooks and write the pac
 	@$(BIN)/jupyter-nbconvert --clear-output --inplace --log-level=ERROR nbs/*.ipynb
 	@$(BIN)/nbdev-clean
 	@$(BIN)/nbdev-export
+
+site: .venv/.tests  ## make the site in docs/_build/html from the last run; nothing is executed
+	@$(BIN)/sphinx-build -q -W --keep-going -j 2 -d docs/_build/doctrees docs docs/_build/html
+	@echo "Read docs/_build/html/index.html"
 
 # A small run comes first: the notebooks then find what the stage before wrote.
 # A run whose verdict is stop (status 3) is sound, so its status does not fail the tests.

@@ -333,9 +333,8 @@ class Screen:
         """The outcome, the time, and the page to open."""
         from .store.run import reports
 
-        last = next((s for s in reversed(record["stages"]) if s.get("verdict")), record["stages"][0])
         self.console.print(f"\n[bold]{record['outcome'].capitalize() if record['outcome'] != 'pending' else 'As far as asked'}[/bold] after {time.perf_counter() - self.began:.0f} s")
-        self.console.print(f"Read {reports() / record['run'] / (last['name'] + '.html')}", markup=False)
+        self.console.print(f"Read {reports() / record['run'] / 'index.html'}", markup=False)
         self.console.print(f"All runs: {reports() / 'index.html'}", markup=False)
 
 
