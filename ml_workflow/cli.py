@@ -14,9 +14,16 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 Parameters = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="name=value for every notebook that has it, or 03_poc.name=value for one.")]
 
 
+def usual_task() -> str:
+    """The task that is meant when none is given: the default of 00_define."""
+    from .run.notebooks import parameters
+
+    return str(parameters("00_define")["task"].default)
+
+
 @app.command()
 def run(
-    task: Annotated[str, typer.Argument(help="A name in tasks/, the path of a task file, or a table with --target.")] = "credit",
+    task: Annotated[str, typer.Argument(default_factory=usual_task, show_default="the one that 00_define names", help="A name in tasks/, the path of a task file, or a table with --target.")],
     target: Annotated[str | None, typer.Option(help="The column to predict: drafts a task for the table first.")] = None,
     query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
     parameter: Parameters = None,
@@ -109,7 +116,7 @@ def age(span: Any) -> str:
 
 @app.command()
 def check(
-    task: Annotated[str, typer.Argument(help="A name in tasks/, or the path of a task file.")] = "credit",
+    task: Annotated[str, typer.Argument(default_factory=usual_task, show_default="the one that 00_define names", help="A name in tasks/, or the path of a task file.")],
     table: Annotated[str | None, typer.Option(help="A new table, held against the contract of the task's newest run.")] = None,
     query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="With --table: put the rows that break the contract into this file, with the reason.")] = None,
@@ -159,9 +166,42 @@ def drafted(table: str, target: str, query: str | None) -> str:
 
     place, guesses, task = write_draft(table, target, query)
     print(f"Drafted {name_of(place)}; correct what is guessed wrongly:")
+    say_guesses(guesses)
+    return task.name
+
+
+def say_guesses(guesses: dict[str, Any]) -> None:
+    """Each guess of a draft with its reason."""
     for key, guess in guesses.items():
         print(f"  {key}: {guess.value} ({guess.why})")
-    return task.name
+
+
+@app.command()
+def new(
+    place: Annotated[Path, typer.Argument(help="The folder of the new project, such as ../churn.")],
+    name: Annotated[str, typer.Option(help="Its name, which its task gets too.")],
+    data: Annotated[str, typer.Option(help="Its table: a file, a folder of files, or a database URL.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
+) -> None:
+    """Make a new repository from this template, with its own name, task and README, that takes later updates."""
+    from .run.new import new as make
+
+    say_guesses(make(place, name, data, target, query))
+    print(f"{place} is a repository with its first commit. Correct tasks/{name}.yaml there; `make run` and `make test` work as it is.")
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine lacks for the project, and how to get it. Exit status 3 when something is missing that is not for tests alone."""
+    from .run.doctor import findings
+
+    lacking = False
+    for finding in findings():
+        said = f"missing{', for tests only' if finding.for_tests else ''}: {finding.remedy}" if finding.remedy else "ok"
+        print(f"{finding.name:<17} {finding.found}  {said}", flush=True)
+        lacking = lacking or bool(finding.remedy and not finding.for_tests)
+    raise typer.Exit(3 if lacking else 0)
 
 
 @app.command(name="versions")
