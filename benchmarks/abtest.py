@@ -16,8 +16,11 @@ from scipy import stats
 
 from ml_workflow.statistics import assignment, drift, health, power, roi, sequential
 from ml_workflow.statistics.checks import Interval
+from ml_workflow.statistics.checkup import Facts, checkup
 from ml_workflow.statistics.effects import Effect, effect_of, stratified_effect
+from ml_workflow.statistics.looks import looks_in
 from ml_workflow.statistics.summary import Sums, sums_of
+from ml_workflow.store.evidence import delays, open_evidence, summed
 
 Array = np.ndarray
 LOOKS = np.arange(1, 21) / 20
@@ -439,22 +442,15 @@ def oracles() -> Iterator[Line]:
     )
 
 
-SUMS_SQL = """
-    SELECT arm, count(*)::DOUBLE AS units, sum(y) AS y, sum(y * y) AS yy, count(*)::DOUBLE AS d,
-           count(*)::DOUBLE AS dd, sum(y) AS yd, sum(x) AS x, sum(x * x) AS xx, sum(x * y) AS xy, sum(x) AS xd
-    FROM read_parquet(?) GROUP BY arm ORDER BY arm
-"""
-
-
 def _ours(path: str) -> float:
-    """From the file to the decision: sums, effect with covariate, bound of the look, return."""
-    with duckdb.connect() as connection:
-        control, treatment = (Sums(*row[1:]) for row in connection.execute(SUMS_SQL, [path]).fetchall())
-    effect = effect_of(control, treatment)
-    bound = sequential.bounds([5_000_000, 10_000_000], planned=10_000_000)[-1].critical
-    half = bound * effect.standard_error
-    interval = Interval(effect.difference - half, effect.difference, effect.difference + half)
-    roi.return_on(interval, decisions_per_month=30_000, build_cost=1_500_000, run_cost_per_month=60_000)
+    """From the file to the decision, as 05_abtest does it: evidence, sums by day, health, effect with covariate, bound, return."""
+    evidence = open_evidence(path, mapping="y=value,x=covariate,0=current,1=release")
+    rows = summed(evidence, 0.0)
+    facts = Facts(evidence.name, [phase["weights"] for phase in evidence.phases], 0.0, evidence.now, evidence.strays, evidence.doubled, evidence.crossed, True)
+    checks = checkup(rows, facts, delays(evidence))
+    assert all(check.passed for check in checks), checks
+    effect = looks_in(rows, planned=10_000_000, expected=10_000_000)[-1].effect
+    roi.return_on(effect.interval, decisions_per_month=30_000, build_cost=1_500_000, run_cost_per_month=60_000)
     return effect.difference
 
 
@@ -493,7 +489,7 @@ def ten_million() -> Iterator[Line]:
         with duckdb.connect() as connection:
             for file, rows in ((path, 10_000_000), (path.replace("rows", "few"), 10_000)):
                 connection.execute(
-                    f"""COPY (SELECT i AS unit, (i % 2)::INTEGER AS arm, x, 0.7 * x + 50 * random() + 0.1 * (i % 2) AS y
+                    f"""COPY (SELECT i AS unit, (i % 2)::INTEGER AS arm, i * 24 * 86400.0 / {rows} AS time, x, 0.7 * x + 50 * random() + 0.1 * (i % 2) AS y
                     FROM (SELECT range AS i, 100 * (hash(range) % 1000003) / 1000003 AS x FROM range({rows})))
                     TO '{file}' (FORMAT parquet)"""
                 )

@@ -146,6 +146,32 @@ class Reference(Part):
     """Where to read it."""
 
 
+class Guardrail(Part):
+    """A metric that must not get worse by more than the margin, in its unit: `fallback`, `action NAME` or a table's column."""
+
+    margin: float = Field(gt=0)
+    """The loss that would be accepted, in the metric's unit."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which way is better."""
+
+
+class ABTest(Part):
+    """How the A/B test is planned and judged."""
+
+    guardrails: dict[str, Guardrail] = {}
+    """Metrics that must not get worse, by name."""
+    segments: list[str] = Field([], max_length=5)
+    """Columns of the row as given, within which the effect is compared."""
+    covariate: str | None = None
+    """Known before the decision: `score`, or a column of the row as given."""
+    looks: int = Field(20, ge=1, le=100)
+    """How often the plan looks at the effect."""
+    sides: Literal[1, 2] = 2
+    """2: better or worse; 1: better only."""
+    uncertain: dict[Literal["decisions_per_month", "build_cost", "run_cost_per_month"], tuple[float, float]] = {}
+    """95 % ranges of what the return hangs on, such as decisions_per_month: [25000, 35000]."""
+
+
 class Task(Part):
     """A whole task file."""
 
@@ -167,6 +193,8 @@ class Task(Part):
     """How the holdout is set apart."""
     success: Success = Success()
     """When the money is good enough."""
+    abtest: ABTest = ABTest()
+    """How the A/B test is planned and judged."""
     features: str | None = None
     """A function exported from 02_dataset that makes the inputs; without it the table is taken as it is."""
     exclude: list[str] = []
@@ -270,7 +298,7 @@ def _known(location: tuple[str | int, ...]) -> list[str]:
     """The keys known at a place in the task file."""
     model: Any = Task
     for part in location:
-        if not isinstance(part, int):
+        if part in model.model_fields:  # else an index or a key of a mapping
             annotation = model.model_fields[part].annotation
             options = [annotation, *getattr(annotation, "__args__", ())]
             model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
