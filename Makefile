@@ -1,8 +1,10 @@
 # `make` alone lists the targets. A bare machine needs Python 3.11 to 3.13, git and make.
-TASK ?= credit
+TASK ?=
 ARGS ?=
 PYTHON ?= python3 python3.13 python3.12 python3.11
 UV := uv==0.13.9
+# What `make test` runs first: the quickest of the examples, in a project of one's own its task.
+SMALL := $(if $(wildcard tasks/penguins.yaml),penguins)
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 BIN := .venv/bin
@@ -11,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup run check lab export test prove bench lock
+.PHONY: help setup run check lab export site test prove bench lock up
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,23 +24,27 @@ setup: .venv/.users var/mlflow.db  ## set up .venv from requirements.lock
 run: setup  ## run a task through the six notebooks: make run TASK=credit ARGS="-p folds=3"
 	@$(BIN)/ml-workflow run $(TASK) $(ARGS)
 
-check: setup  ## is the task's definition complete, do its sources answer? (TASK=credit)
+check: setup  ## is the task's definition complete, do its sources answer? (else TASK=name)
 	@$(BIN)/ml-workflow check $(TASK)
 
 lab: setup  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/nbs $(ARGS)
+	@JUPYTER_CONFIG_PATH=$(CURDIR)/lab $(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/nbs/README.md $(ARGS)
 
 export: .venv/.users  ## take the outputs out of the notebooks and write the package from them
 	@$(BIN)/jupyter-nbconvert --clear-output --inplace --log-level=ERROR nbs/*.ipynb
 	@$(BIN)/nbdev-clean
 	@$(BIN)/nbdev-export
 
+site: .venv/.tests  ## make the site in docs/_build/html from the last run; nothing is executed
+	@$(BIN)/sphinx-build -q -W --keep-going -j 2 -d docs/_build/doctrees docs docs/_build/html
+	@echo "Read docs/_build/html/index.html"
+
 # A small run comes first: the notebooks then find what the stage before wrote.
 # A run whose verdict is stop (status 3) is sound, so its status does not fail the tests.
 test: .venv/.tests var/mlflow.db  ## run every test that is not long, and the linters
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/ml-workflow run penguins --force || [ $$? -eq 3 ]
+	$(BIN)/ml-workflow run $(SMALL) --force || [ $$? -eq 3 ]
 	$(BIN)/nbdev-test --n-workers 1
 	$(BIN)/pytest -m "not prove"
 
@@ -51,6 +57,15 @@ bench: .venv/.tests var/mlflow.db  ## measure against peers: make bench BENCHMAR
 lock: .venv/.users  ## bring the lock files in line with settings.ini (ARGS=--upgrade for newer versions)
 	@$(BIN)/uv pip compile $(LOCKED) -o requirements.lock pyproject.toml
 	@$(BIN)/uv pip compile $(LOCKED) -o requirements-test.lock -c requirements.lock --extra test pyproject.toml
+
+# Secrets are made once and stay on this machine; the key's name is `client`, to be sent with every question to the API.
+deploy/.env:
+	@umask 077; secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }; \
+	metrics=$$(secret); printf 'POSTGRES_PASSWORD=%s\nMETRICS_KEY=%s\nML_WORKFLOW_KEYS="client:predict+outcomes:%s prometheus:admin:%s"\n' \
+	    "$$(secret)" "$$metrics" "$$(secret)" "$$metrics" > $@
+
+up: deploy/.env  ## start API, databases, monitoring and retraining in containers (TASK=credit)
+	@TASK=$(TASK) docker compose -f deploy/compose.yaml up --build --detach --wait $(ARGS)
 
 LOCKED = -q --universal --python-version 3.11 --no-header --no-annotate $(ARGS)
 

@@ -25,6 +25,6 @@ setup(
     install_requires=settings["requirements"].split(),
     extras_require={"test": settings["test_requirements"].split()},
     packages=find_packages(include=[settings["lib_path"], f"{settings['lib_path']}.*"]),
-    package_data={"ml_workflow.run": ["index.html"]},
+    package_data={"ml_workflow.run": ["*.html"]},
     entry_points={"console_scripts": settings["console_scripts"].strip().splitlines()},
 )

@@ -97,7 +97,7 @@ def replay(task: Task, scores: pd.DataFrame, expected: np.ndarray, arms: np.ndar
     return {
         "exposures": pd.DataFrame({"experiment": name, "unit": units, "arm_assigned": arms, "arm_served": arms, "phase": 1, "time": clock}),
         "decisions": pd.DataFrame({"id": identity, "unit": units, "row": [{"expected worth": float(x)} for x in expected], "version": arms, "score": None,
-                                   "action": action.astype(str), "propensity": 1.0, "fallback": False, "time": clock}),
+                                   "experiment": name, "arm": arms, "action": action.astype(str), "propensity": 1.0, "fallback": False, "time": clock}),
         "outcomes": pd.DataFrame({"decision": identity, "value": worth.astype(float), "event_time": known, "arrival_time": known, "idempotency_key": identity}),
     }
 

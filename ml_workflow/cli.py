@@ -14,9 +14,16 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 Parameters = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="name=value for every notebook that has it, or 03_poc.name=value for one.")]
 
 
+def usual_task() -> str:
+    """The task that is meant when none is given: the default of 00_define."""
+    from .run.notebooks import parameters
+
+    return str(parameters("00_define")["task"].default)
+
+
 @app.command()
 def run(
-    task: Annotated[str, typer.Argument(help="A name in tasks/, the path of a task file, or a table with --target.")] = "credit",
+    task: Annotated[str, typer.Argument(default_factory=usual_task, show_default="the one that 00_define names", help="A name in tasks/, the path of a task file, or a table with --target.")],
     target: Annotated[str | None, typer.Option(help="The column to predict: drafts a task for the table first.")] = None,
     query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
     parameter: Parameters = None,
@@ -109,7 +116,7 @@ def age(span: Any) -> str:
 
 @app.command()
 def check(
-    task: Annotated[str, typer.Argument(help="A name in tasks/, or the path of a task file.")] = "credit",
+    task: Annotated[str, typer.Argument(default_factory=usual_task, show_default="the one that 00_define names", help="A name in tasks/, or the path of a task file.")],
     table: Annotated[str | None, typer.Option(help="A new table, held against the contract of the task's newest run.")] = None,
     query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="With --table: put the rows that break the contract into this file, with the reason.")] = None,
@@ -159,9 +166,152 @@ def drafted(table: str, target: str, query: str | None) -> str:
 
     place, guesses, task = write_draft(table, target, query)
     print(f"Drafted {name_of(place)}; correct what is guessed wrongly:")
+    say_guesses(guesses)
+    return task.name
+
+
+def say_guesses(guesses: dict[str, Any]) -> None:
+    """Each guess of a draft with its reason."""
     for key, guess in guesses.items():
         print(f"  {key}: {guess.value} ({guess.why})")
-    return task.name
+
+
+@app.command()
+def new(
+    place: Annotated[Path, typer.Argument(help="The folder of the new project, such as ../churn.")],
+    name: Annotated[str, typer.Option(help="Its name, which its task gets too.")],
+    data: Annotated[str, typer.Option(help="Its table: a file, a folder of files, or a database URL.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    query: Annotated[str | None, typer.Option(help="The rows, where the table is a database.")] = None,
+) -> None:
+    """Make a new repository from this template, with its own name, task and README, that takes later updates."""
+    from .run.new import new as make
+
+    say_guesses(make(place, name, data, target, query))
+    print(f"{place} is a repository with its first commit. Correct tasks/{name}.yaml there; `make run` and `make test` work as it is.")
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine lacks for the project, and how to get it. Exit status 3 when something is missing that is not for tests alone."""
+    from .run.doctor import findings
+
+    lacking = False
+    for finding in findings():
+        said = f"missing{', for tests only' if finding.for_tests else ''}: {finding.remedy}" if finding.remedy else "ok"
+        print(f"{finding.name:<17} {finding.found}  {said}", flush=True)
+        lacking = lacking or bool(finding.remedy and not finding.for_tests)
+    raise typer.Exit(3 if lacking else 0)
+
+
+@app.command(name="versions")
+def versions_of(task: Annotated[str | None, typer.Argument(help="The name of a task; left out: all.")] = None) -> None:
+    """List the registered releases: which one serves, from which run, with what figures, live since when."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .serve.versions import table
+    from .store.registry import tasks
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for name in [task] if task else tasks():
+        rows = table(name)
+        shown = Table(*rows.columns, title=name, title_justify="left", box=None, pad_edge=False)
+        for row in rows.itertuples(index=False):
+            shown.add_row(*row)
+        console.print(shown)
+
+
+@app.command()
+def promote(
+    task: Annotated[str, typer.Argument(help="The name of a task.")],
+    version: Annotated[str, typer.Argument(help="A version's number, or challenger.")],
+) -> None:
+    """Let a version serve, once it was loaded and scored its own examples as promised."""
+    from .store import registry
+
+    print(f"{task} is served by version {registry.promote(task, version).number} now.")
+
+
+@app.command()
+def rollback(task: Annotated[str, typer.Argument(help="The name of a task.")]) -> None:
+    """Let the version serve again that served before."""
+    from .store import registry
+
+    print(f"{task} is served by version {registry.rollback(task).number} again.")
+
+
+@app.command()
+def replay(
+    decision: Annotated[str, typer.Argument(metavar="ID", help="A decision's id.")],
+    database: Annotated[str, typer.Option(envvar="ML_WORKFLOW_DATABASE", help="The decisions database.")] = "sqlite:///var/decisions.db",
+) -> None:
+    """Compute a past decision again, from the version that made it and the row as it was. Status 3 where anything differs."""
+    from .serve.replay import replayed
+    from .store.files import root
+
+    os.chdir(root())
+    version, differences = replayed(database, decision)
+    print(f"Decision {decision} by {version} " + ("comes out the same, bit for bit." if not differences else f"comes out otherwise: {'; '.join(differences)}."))
+    raise typer.Exit(3 if differences else 0)
+
+
+@app.command()
+def score(
+    task: Annotated[str, typer.Argument(help="The name of a task, whose champion scores.")],
+    source: Annotated[str, typer.Option("--from", help="A table, a folder of tables, or a database URL with --query.")],
+    target: Annotated[str, typer.Option("--to", help="The URL of a SQLite or PostgreSQL database.")],
+    query: Annotated[str | None, typer.Option(help="The rows, where the source is a database.")] = None,
+    watermark: Annotated[str | None, typer.Option(help="With --query: a column that only grows, such as when a row changed; each pass takes the rows from its last value on.")] = None,
+    table: Annotated[str | None, typer.Option(help="The table of scores; TASK_scores without.")] = None,
+    every: Annotated[str | None, typer.Option(help="Again and again after this time, such as 60s or 5min, until Ctrl-C.")] = None,
+    scheduler: Annotated[str, typer.Option(help="A Dask scheduler, tcp://…, whose workers share this folder.")] = "",
+) -> None:
+    """Score tables into a database: a row a unit, bad rows apart with the reason. Killed, the same command goes on from there."""
+    from .serve.score import Order, seconds
+    from .store.files import root
+
+    os.chdir(root())
+    pause = seconds(every) if every else None
+    if pause and query and not watermark:
+        raise refusal("--every takes what is new, and a query needs --watermark to tell: name a column that only grows.")
+    order = Order(task, source, query, watermark, target, table or f"{task}_scores", scheduler)
+    scored_once(order)
+    while pause:
+        time.sleep(pause)
+        try:
+            scored_once(order)
+        except Exception as error:  # a database that is down today answers tomorrow
+            if type(error).__name__ != "Refusal":
+                raise
+            print(f"{error} Tried again in {every}.", file=sys.stderr)
+
+
+def scored_once(order: Any) -> None:
+    """One pass, with its progress and its counts."""
+    from .serve.score import score
+
+    began = time.perf_counter()
+    with Rows() as rows:
+        version, counts = score(order, rows)
+    pace = counts.read / (time.perf_counter() - began)
+    told = f", {counts.repeated:,} gave way to a later row of their unit" if counts.repeated else ""
+    print(f"{counts.read:,} rows read: {counts.scored:,} scored by {version} into {order.table}, {counts.aside:,} put aside in {order.table}_quarantine{told}; {pace:,.0f} rows a second.", flush=True)
+
+
+@app.command()
+def serve(
+    task: Annotated[str, typer.Argument(help="The task whose champion answers.")] = "credit",
+    host: Annotated[str, typer.Option(help="The address to listen on; others than this machine's own need keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    explore: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the release's decisions that are drawn at random.")] = 0.0,
+    on_database_failure: Annotated[str, typer.Option(help="refuse, or serve: the current process then decides, unwritten.")] = "refuse",
+) -> None:
+    """Serve a task as an API: the champion, and the running experiment. Another version that is promoted takes its place."""
+    from .serve.service import serve as serve_task
+
+    serve_task(task, host, port, workers, explore, on_database_failure)
 
 
 def refusal(sentence: str) -> Exception:
@@ -223,9 +373,8 @@ class Screen:
         """The outcome, the time, and the page to open."""
         from .store.run import reports
 
-        last = next((s for s in reversed(record["stages"]) if s.get("verdict")), record["stages"][0])
         self.console.print(f"\n[bold]{record['outcome'].capitalize() if record['outcome'] != 'pending' else 'As far as asked'}[/bold] after {time.perf_counter() - self.began:.0f} s")
-        self.console.print(f"Read {reports() / record['run'] / (last['name'] + '.html')}", markup=False)
+        self.console.print(f"Read {reports() / record['run'] / 'index.html'}", markup=False)
         self.console.print(f"All runs: {reports() / 'index.html'}", markup=False)
 
 
@@ -282,6 +431,120 @@ class Course:
             self.console.print(f"{progress.ended:>4}/{progress.total}  {given}  {last['status']}: {said}{tail}", markup=False)
         elif progress.ended:
             self.console.print(f"{progress.ended} of {progress.total} variants are finished from before.")
+
+
+experiment = typer.Typer(no_args_is_help=True, help="The release against the current process, live: start, ramp, kill, end, status.")
+app.add_typer(experiment, name="experiment")
+Named = Annotated[str, typer.Argument(help="The experiment's name.")]
+
+
+def decisions_database() -> Any:
+    """The decisions database of this project, ready for use."""
+    from .store.decisions import address
+    from .store.decisions import open as opened
+
+    return opened(address())
+
+
+@experiment.command()
+def start(
+    name: Named,
+    task: Annotated[str, typer.Option(help="The task whose decisions are compared.")] = "credit",
+    share: Annotated[float, typer.Option(help="The release's part of the units that take part.")] = 0.5,
+    inclusion: Annotated[float, typer.Option(help="The part of all units that takes part at first.")] = 0.1,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Score with the release, serve the current process.")] = False,
+    plan: Annotated[Path | None, typer.Option(help="The plan to bind to it, such as reports/latest/files/decision.json.")] = None,
+) -> None:
+    """Start an experiment with two salts of its own."""
+    from .serve.experiments import read_plan
+    from .serve.experiments import start as started
+
+    new = started(decisions_database(), name, task, share, inclusion, shadow, read_plan(plan) if plan else {})
+    print(f"{new.id}: {inclusion:.0%} of the units take part, {share:.0%} of these " + ("are scored by the release and served by the current process." if shadow else "get the release."))
+
+
+@experiment.command()
+def ramp(
+    name: Named,
+    inclusion: Annotated[float | None, typer.Option(help="The part of all units that takes part from now on; it can only rise.")] = None,
+    share: Annotated[float | None, typer.Option(help="Another part for the release: begins a new phase.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Another metric: begins a new phase.")] = None,
+) -> None:
+    """Let more units in. Nobody who is in changes the arm."""
+    from .serve.experiments import ramp as ramped
+
+    changed, is_new = ramped(decisions_database(), name, inclusion, share, metric)
+    last = changed.phases[-1]
+    print(f"{name}: {last['inclusion']:.0%} of the units take part; the arms are {', '.join(f'{arm} {part:.0%}' for arm, part in last['weights'].items())}.")
+    if is_new:
+        print(f"Phase {len(changed.phases)} begins: weights or metric changed, so its evidence is counted apart; units already in keep arm and phase.")
+
+
+@experiment.command()
+def kill(name: Named) -> None:
+    """Serve the current process to all at once; the arm assigned is still recorded."""
+    from .serve.experiments import kill as killed
+
+    killed(decisions_database(), name)
+    print(f"{name} is killed: the current process is served, the arms assigned are still recorded.")
+
+
+@experiment.command()
+def end(name: Named) -> None:
+    """End an experiment: no unit is exposed any more, the champion decides."""
+    from .serve.experiments import end as ended
+
+    ended(decisions_database(), name)
+    print(f"{name} has ended: the champion decides.")
+
+
+@experiment.command()
+def status(name: Named) -> None:
+    """Units, decisions and outcomes by phase and arm, and the strays."""
+    from .store.experiments import experiment as found
+    from .store.experiments import progress, strays_apart
+
+    database = decisions_database()
+    asked, rows = found(database, name), progress(database, name)
+    print(f"{name} of {asked.task}: " + ("ended" if asked.ended else "killed" if asked.killed else "running") + (", in shadow" if asked.shadow else "") + f", phase {len(asked.phases)}, inclusion {asked.phases[-1]['inclusion']:.0%}")
+    print(f"{'phase':>5}  {'arm':<10} {'units':>10} {'decisions':>10} {'outcomes':>10}")
+    for row in rows:
+        print(f"{row['phase']:>5}  {row['arm']:<10} {row['units']:>10,} {row['decisions']:>10,} {row['outcomes']:>10,}")
+    print(f"{strays_apart(database):,} outcomes stand apart, because their decision or unit is unknown.")
+
+
+@experiment.command()
+def migrate() -> None:
+    """Bring the decisions database to this program's migration."""
+    from .store.database import address, connect
+    from .store.database import migrate as migrated
+
+    migrated(connect(address()))
+    print("The decisions database is at this program's migration.")
+
+
+class Rows:
+    """What scoring shows on a terminal: a bar with rows, rows a second and the time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self.bar = Progress(BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"), TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.bar.add_task("rows", total=None, pace="")
+        self.began = time.perf_counter()
+
+    def __enter__(self) -> "Rows":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, counts: Any, total: int) -> None:
+        """Show how many rows are done."""
+        self.bar.update(self.task, completed=counts.read, total=total, pace=f"{counts.read / (time.perf_counter() - self.began):,.0f} rows/s")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it: waiting threads leave the core to others
 PASSWORD = "wrong-horse-7"
 ROOT = Path(__file__).parent.parent
 

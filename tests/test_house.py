@@ -150,6 +150,21 @@ def lock_files(root: Path) -> list[str]:
     return faults
 
 
+def undocumented(root: Path) -> list[str]:
+    """Every public function, method and class says what it takes and gives."""
+    return [f"{file}: {name} has no docstring" for file, tree in modules(root) for name in silent(tree, "")]
+
+
+def silent(node: ast.AST, path: str) -> Iterator[str]:
+    """The public definitions below a module or class that have no docstring."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and child.name[0] != "_":
+            if not ast.get_docstring(child):
+                yield path + child.name
+            if isinstance(child, ast.ClassDef):
+                yield from silent(child, f"{path}{child.name}.")
+
+
 def long_readme(root: Path) -> list[str]:
     """The front door has at most 150 lines."""
     readme = root / "README.md"
@@ -164,6 +179,7 @@ RULES: list[Rule] = [
     long_docstrings,
     notebook_cells,
     lock_files,
+    undocumented,
     long_readme,
 ]
 
@@ -199,8 +215,8 @@ SOUND = {
     "ml_workflow/__init__.py": '"""One.\n\nThree.\n"""\n\n__version__ = "0.1.0"\n',
     "ml_workflow/store/__init__.py": "from .folder import read\n",
     "ml_workflow/store/folder.py": "import json\nfrom .. import __version__\n",
-    "ml_workflow/poc.py": "from .store import read\nfrom ml_workflow.define import Task\n",
-    "ml_workflow/cli.py": "def plot():\n    import seaborn\n    from . import operate\n",
+    "ml_workflow/poc.py": "from .store import read\nfrom ml_workflow.define import Task\ndef _own(): pass\n",
+    "ml_workflow/cli.py": "def plot():\n    'A plot.'\n    import seaborn\n    from . import operate\n",
 }
 
 
@@ -244,6 +260,8 @@ def test_a_sound_house_passes(rule: Rule, tmp_path: Path) -> None:
         (lock_files, "requirements.lock", "pandas @ https://a.example/pandas.whl\n", "@ https"),
         (lock_files, "requirements.lock", "numpy==2.4.6\n", "pandas is missing"),
         (lock_files, "requirements-test.lock", "pandas==3.1.0\npytest==9.2.0\n", "is not as in"),
+        (undocumented, "ml_workflow/store/a.py", "def f(): pass", "a.py: f has no docstring"),
+        (undocumented, "ml_workflow/store/a.py", "class A:\n    'One.'\n    def f(self): pass", "A.f has no"),
         (long_readme, "README.md", "line\n" * 151, "151 lines"),
     ],
 )

@@ -1,6 +1,7 @@
 """SQL expressions over a frame's columns: they can compute, they reach no file, network or Python."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,19 +19,39 @@ FUNCTIONS = {"current_setting", "getenv", "getvariable", "unnest", "random", "uu
 """Functions that read DuckDB's settings, change the number of rows or give another value each time."""
 
 
+_CHECKED: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+"""Expressions that were checked, with the names and types of the columns that they name."""
+_OWN = threading.local()
+
+
 def evaluate(expressions: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """Each expression (SQL text or a number) as an array of len(frame); the keys say where it stands."""
     values = {place: np.full(len(frame), float(e)) for place, e in expressions.items() if isinstance(e, (int, float))}
     texts = {place: str(e) for place, e in expressions.items() if place not in values}
     if not texts:
         return values
+    plain = _plain(frame, texts.values())
+    shape = tuple(zip(plain.columns, map(str, plain.dtypes), strict=True))
     for place, text in texts.items():
-        check(place, text, frame)
-    with duckdb.connect(config=SETTINGS) as connection:
-        connection.register("examples", _plain(frame, texts.values()))
-        for place, text in texts.items():
-            values[place] = _column(connection, place, text)
-    return values
+        if (text, shape) not in _CHECKED:
+            check(place, text, frame)
+            _CHECKED.add((text, shape))
+    return values | _computed(texts, plain)
+
+
+def _computed(texts: Mapping[str, str], plain: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Expressions that were checked, in one query of this thread's connection: opening one costs many times what a row does."""
+    if not hasattr(_OWN, "connection"):
+        _OWN.connection = duckdb.connect(config=SETTINGS)
+    _OWN.connection.register("examples", plain)
+    try:
+        columns = ", ".join(f"({text}) AS value_{i}" for i, text in enumerate(texts.values()))
+        found = _OWN.connection.sql(f"SELECT {columns} FROM examples").df()
+        return {place: found[f"value_{i}"].to_numpy() for i, place in enumerate(texts)}
+    except duckdb.Error:
+        return {place: _column(_OWN.connection, place, text) for place, text in texts.items()}
+    finally:
+        _OWN.connection.unregister("examples")
 
 
 def check(place: str, text: str, frame: pd.DataFrame) -> None:

@@ -24,6 +24,7 @@ from ..store.run import STAGES, Verdict, new_name, point_latest, reports
 from . import pages
 from .kernels import Kernels
 from .notebooks import code_hash, path_of
+from .summary import write_summary
 
 LIBRARIES = ("ml-workflow", "pandas", "numpy", "scikit-learn", "skrub", "lightgbm", "xgboost-cpu", "catboost", "optuna",
              "pandera", "duckdb", "scipy", "mlflow", "papermill")  # fmt: skip
@@ -69,8 +70,10 @@ def run(plan: Plan, pool: Kernels, tell: Tell) -> dict[str, Any]:
                 for picture in pictures:
                     picture.result()
         point_latest(folder.name)
+        write_summary(folder, plan.record)
         pages.write_index()
     except (Refusal, Fault):
+        write_summary(folder, plan.record)
         pages.write_index()
         raise
     except OSError as error:
@@ -239,6 +242,8 @@ def render_missing(record: dict[str, Any]) -> None:
     for stage in record["stages"]:
         if stage["status"] in ("done", "reused", "stopped") and not (folder / f"{stage['name']}.html").exists():
             pages.write_page(folder, stage["name"], shown(stage))
+    if not (folder / "index.html").exists():
+        write_summary(folder, record)
 
 
 def raise_for(stage: dict[str, Any]) -> None:

@@ -120,7 +120,7 @@ def as_yaml(name: str, uri: str, target: str, query: str | None, guesses: dict[s
         (guesses["split"].why, {"split": guesses["split"].value}),
         (guesses["exclude"].why, {"exclude": guesses["exclude"].value}),
     ]
-    said = "# Drafted from the table: correct what is guessed wrongly. Still to say: current_process (how it is decided today)\n# and value (what a decision is worth); tasks/credit.yaml shows both.\n"
+    said = "# Drafted from the table: correct what is guessed wrongly. Still to say: current_process (how it is decided today)\n# and value (what a decision is worth); README.md shows how.\n"
     return said + "".join((f"# {why}\n" if why else "") + yaml.safe_dump(part, sort_keys=False, allow_unicode=True, width=110) for why, part in parts)
 
 

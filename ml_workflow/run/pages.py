@@ -6,6 +6,7 @@ import re
 import warnings
 from datetime import datetime
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +29,59 @@ body.jp-Notebook,main{max-width:62rem;margin:0 auto!important;padding:0 1rem}
 </style>"""
 
 
-def as_report(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy without directives, parameters, messages to stderr and cells that show nothing."""
+def as_guide(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy without directives, injected parameters, messages to stderr and places of this machine; each figure says in `alt` what it is about."""
     copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
     copy.cells = [_clean(cell) for cell in copy.cells if not _hidden(cell)]
+    _describe(copy.cells)
+    return copy
+
+
+def as_report(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The guide without parameters and cells that show nothing, for those who read no code."""
+    copy = as_guide(notebook)
     copy.cells = [cell for cell in copy.cells if cell.cell_type != "code" or cell.outputs]
     return copy
 
 
+def figures(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """The PNG of each figure, in base64, with its text for those who do not see it."""
+    return [(output.data["image/png"], cell.metadata["alt"]) for cell in notebook.cells if cell.cell_type == "code"
+            for output in cell.outputs if "image/png" in output.get("data", {})]  # fmt: skip
+
+
 def _hidden(cell: nbformat.NotebookNode) -> bool:
-    return bool(re.match(r"#\|\s*(hide|default_exp)", cell.source)) or "papermill-error-cell-tag" in cell.metadata.get("tags", [])
+    tags = {"papermill-error-cell-tag", "injected-parameters"} & set(cell.metadata.get("tags", []))
+    return bool(tags or re.match(r"#\|\s*(hide|default_exp)", cell.source))
 
 
 def _clean(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
     if cell.cell_type == "code":
         cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|"))
-        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr") and not _is_path(o)]
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 output.data.pop("text/plain", None)
+            if 'data-manager="ColumnFilter"' in output.get("data", {}).get("text/html", ""):  # skrub's list has no name for those who do not see it
+                output.data["text/html"] = output.data["text/html"].replace("<select", '<select aria-label="Filter columns"')
     return cell
+
+
+def _is_path(output: nbformat.NotebookNode) -> bool:
+    """Whether a cell shows where it wrote: a place of this machine, and nothing that was found."""
+    return str(output.get("data", {}).get("text/plain", "")).startswith(("PosixPath(", "WindowsPath("))
+
+
+def _describe(cells: list[nbformat.NotebookNode]) -> None:
+    """Let each code cell know, as `alt`, the heading it stands under and what the prose before it says."""
+    heading, said = "", ""
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            titles = re.findall(r"^#+ (.+)$", cell.source, re.M)
+            heading = titles[-1] if titles else heading
+            said = " ".join(line for line in cell.source.splitlines() if not line.startswith("#")).strip() or said
+        else:
+            cell.metadata["alt"] = re.sub(r"[*`]", "", f"Figure: {heading}. {said}")
 
 
 @cache
@@ -60,13 +94,15 @@ def _exporter() -> Any:
 
 def page(notebook: nbformat.NotebookNode, stage: str, verdict: str) -> str:
     """A stage's report as HTML: code hidden, figures inside, no address outside, the verdict on top."""
+    shown = as_report(notebook)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        body, _ = _exporter().from_notebook_node(as_report(notebook))
+        body, _ = _exporter().from_notebook_node(shown)
     body = re.sub(r"<title>.*?</title>", f"<title>{TITLES[stage]}</title>", body, count=1)
-    body = body.replace('alt="No description has been provided for this image"', f'alt="Figure of the stage {TITLES[stage]}"')
+    texts = iter([text for _, text in figures(shown)])
+    body = re.sub('alt="No description has been provided for this image"', lambda _: f'alt="{escape(next(texts, TITLES[stage]))}"', body)
     links = [f"<b>{TITLES[s]}</b>" if s == stage else f'<a href="{s}.html">{TITLES[s]}</a>' for s in STAGES]
-    top = f'<nav class="run-nav">{"".join(links)}<a href="../index.html">All runs</a></nav><div class="run-top">{verdict}</div>'
+    top = f'<nav class="run-nav">{"".join(links)}<a href="index.html">The run</a><a href="../index.html">All runs</a></nav><div class="run-top">{verdict}</div>'
     return re.sub(r"(<body[^>]*>)", lambda m: m[1] + top, body.replace("</head>", STYLE + "</head>", 1), count=1)
 
 

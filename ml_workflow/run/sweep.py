@@ -30,6 +30,7 @@ from .chain import Fault, Plan, link, new_record, render_missing, reuse, save, u
 from .check import check_task
 from .kernels import Kernels, kernels
 from .notebooks import checked, stage_named
+from .summary import write_summary
 
 ATTEMPTS = 3
 """How often a variant is started whose worker process has died: it may have been another's fault."""
@@ -185,6 +186,7 @@ def sweep(asked: Sweep, jobs: int, scheduler: str, tell: Callable[[Progress], No
         try:
             for number, record in course(asked, plans, records, submit):
                 records[number] = record
+                write_summary(reports() / record["run"], record)
                 logged.append(logger.submit(log, [entry(record)]))
                 ends.append(time.perf_counter())
                 left = (ends[-1] - ends[0]) / (len(ends) - 1) * (len(plans) - len(records)) if len(ends) > 1 else None

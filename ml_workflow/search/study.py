@@ -21,7 +21,7 @@ from . import spaces
 from .spaces import FAMILIES, Family, OutOfTime, Parameters, Rows, Shape
 
 SMALL = 2000  # rows to fit on below which one held-out part is too small to trust: three take turns
-TRIALS = 200  # the most of one search: beyond it small tables are only fitted to the luck of their folds
+TRIALS = 25, 200  # the most of one search, a tenth of the rows between: more fit a small table only to the luck of its folds
 FAILURES = 10  # trials that a library refused, after which the search gives up
 Array = NDArray[Any]
 
@@ -225,10 +225,12 @@ def work(place: Path, data: Data, seed: int, worker: int, deadline: float) -> No
     """Try models on one thread until the deadline; several workers, of any machines that share the folder, go on with one study."""
     import optuna
 
+    most = np.clip(len(data.target) // 10, *TRIALS)
+
     def enough(study: Any, _: Any) -> None:
         states = [trial.state for trial in study.get_trials(deepcopy=False)]
         failed = states.count(optuna.trial.TrialState.FAIL)
-        if failed >= FAILURES or len(states) >= TRIALS or spaces.is_late(deadline):
+        if failed >= FAILURES or len(states) >= most or spaces.is_late(deadline):
             study.stop()
 
     with threadpool_limits(1, "openmp"):

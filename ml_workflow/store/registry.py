@@ -143,6 +143,12 @@ def versions(name: str) -> list[Version]:
     return sorted(made, key=lambda v: -int(v.number))
 
 
+def aliases(name: str) -> dict[str, str]:
+    """The number of the version that bears each alias."""
+    with _registry() as client:
+        return {alias: str(number) for alias, number in _model(client, name).aliases.items()}
+
+
 def registered(name: str, which: str) -> Release:
     """The release that bears an alias or a version number, checked against the digest that the registry keeps."""
     with _registry() as client:
@@ -150,10 +156,21 @@ def registered(name: str, which: str) -> Release:
         digest = version.tags.get("digest", "")
         if not re.fullmatch("[0-9a-f]{64}", digest):
             raise Refusal(f"Version {version.version} of {name} was not registered by ml-workflow, which keeps a digest: it is not loaded.")
-        folder = root() / "var" / "releases" / digest
+        folder = place_of(digest)
         if not folder.exists():
             _fetch(f"{version.source}/release", folder, digest)
     return load_release(folder, digest)
+
+
+def place_of(digest: str) -> Path:
+    """The folder of a release that was fetched from the registry."""
+    return root() / "var" / "releases" / digest
+
+
+def tasks() -> list[str]:
+    """The names of the tasks that have a registered release."""
+    with _registry() as client:
+        return sorted(model.name for model in client.search_registered_models())
 
 
 def _fetch(source: str, folder: Path, digest: str) -> None:

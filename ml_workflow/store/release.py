@@ -68,7 +68,7 @@ def trusted_types(content: bytes) -> list[str]:
 
 @dataclass(frozen=True)
 class Release:
-    """A loaded release: its digest, the package as it was, the fitted estimator, its contract, and its card of facts and figures."""
+    """A loaded release: its digest, the package as it was, the fitted estimator, its contract, its card of facts and figures, and example rows with the scores promised."""
 
     digest: str
     package: ModuleType
@@ -76,6 +76,7 @@ class Release:
     card: dict[str, Any]
     contract: dict[str, Any]
     definition: Any
+    examples: pd.DataFrame
 
     def task(self) -> Any:
         """The task that it was released for, as the released code reads it."""
@@ -93,6 +94,13 @@ class Release:
     def decide(self, frame: pd.DataFrame, scores: Any) -> Any:
         """Actions by greatest expected value."""
         return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"], self.card.get("errors"))
+
+    def quarantined(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows that keep the contract and have a unit, and the others with the reason; together every row once."""
+        dataset, unit = self._module("dataset"), self.task().unit
+        promised = {unit: {"type": dataset.type_of(frame[unit]), "nullable": False}, **self.contract}
+        good, bad = dataset.quarantined(promised, frame)
+        return good, bad
 
     def current(self, frame: pd.DataFrame) -> Any:
         """Actions of the process that the release competes with; the card's `usual` one where that process says nothing."""
@@ -199,7 +207,7 @@ def load_release(folder: Path, expected: str) -> Release:
     files = contents(folder)
     found = digest_of(files)
     if found != expected:
-        raise Refusal(f"The release {folder.name} is not what was registered (digest {found[:12]}, registered {expected[:12]}): it is not loaded.")
+        raise Refusal(f"The folder {folder.name} is not what was registered (digest {found[:12]}, registered {expected[:12]}): it is not loaded.")
     missing = {"release.json", "contract.json", "task.yaml", "examples.parquet", "estimator.skops", "package/__init__.py"} - files.keys()
     if missing:
         raise Refusal(f"The release {folder.name} holds no {sorted(missing)[0]}: it is not loaded.")
@@ -208,7 +216,7 @@ def load_release(folder: Path, expected: str) -> Release:
     types = trusted_types(files["estimator.skops"])
     try:
         release = _loaded(found, files, card, types)
-        kept = keeps_its_promise(release, pd.read_parquet(io.BytesIO(files["examples.parquet"])))
+        kept = keeps_its_promise(release)
     except Exception as error:
         raise Refusal(f"The release {folder.name} cannot score its own examples ({first_line(error)}): {made_with(card)}.") from error
     if not kept:
@@ -222,7 +230,8 @@ def _loaded(found: str, files: dict[str, bytes], card: dict[str, Any], types: li
 
     package, estimator = _package(found, files), skops.io.loads(files["estimator.skops"], trusted=types)
     task = importlib.import_module(f"{package.__name__}.store.task").as_task(yaml.safe_load(files["task.yaml"]), "task.yaml")
-    return Release(found, package, estimator, card, json.loads(files["contract.json"]), task)
+    examples = pd.read_parquet(io.BytesIO(files["examples.parquet"]))
+    return Release(found, package, estimator, card, json.loads(files["contract.json"]), task, examples)
 
 
 def check_libraries(card: dict[str, Any]) -> None:
@@ -244,8 +253,9 @@ def made_with(card: dict[str, Any]) -> str:
     return "its libraries have the versions it was made with, so release again"
 
 
-def keeps_its_promise(release: Release, examples: pd.DataFrame) -> bool:
+def keeps_its_promise(release: Release) -> bool:
     """Whether the examples score as they did when the release was made, to nine digits."""
+    examples = release.examples
     promised = examples.filter(regex="^promised_")
     scores = np.asarray(release.score(examples.drop(columns=list(promised)))).reshape(len(examples), -1)
     return scores.shape == promised.shape and bool(np.allclose(scores, promised, rtol=1e-9, atol=1e-9))

@@ -3,11 +3,13 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import pandas as pd
+import sqlalchemy as sa
 
 from ..errors import Refusal
 from .files import read, reading, root
@@ -106,23 +108,30 @@ def _is_utf8(path: Path) -> bool:
 
 def read_database(uri: str, query: str | None) -> pd.DataFrame:
     """The rows of a query, noted by their content; the URL's ${NAME} are taken from the environment."""
-    import sqlalchemy
-
     if not query:
         raise Refusal(f"The source {uri} is a database: say in the task file which rows by `query: SELECT …`.")
+    with connected(uri) as connection:
+        frame = pd.read_sql(sa.text(query), connection)
+    read[f"query:{uri}:{query}"] = str(pd.util.hash_pandas_object(frame.astype(str)).sum())
+    return frame
+
+
+@contextmanager
+def connected(uri: str) -> Iterator[sa.Connection]:
+    """A connection to the database at a URL, whose ${NAME} are taken from the environment; what the database refuses ends in a sentence without secrets."""
     try:
-        engine = sqlalchemy.create_engine(revealed(uri))
+        engine = sa.create_engine(revealed(uri))
     except ModuleNotFoundError as error:
         raise Refusal(f"The database {uri} needs the package {error.name}: install it, then run again.") from None
-    except (sqlalchemy.exc.SQLAlchemyError, ValueError):  # which may quote the password
+    except (sa.exc.SQLAlchemyError, ValueError):  # which may quote the password
         raise Refusal(f"The source {uri} is no database URL: write dialect://user:password@host/name, special characters as %40.") from None
     try:
         with engine.connect() as connection:
-            frame = pd.read_sql(sqlalchemy.text(query), connection)
-    except (sqlalchemy.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
-        raise Refusal(f"The database {uri} did not answer the query: {hidden(first_line(error), uri, engine.url.password)}") from None
-    read[f"query:{uri}:{query}"] = str(pd.util.hash_pandas_object(frame.astype(str)).sum())
-    return frame
+            yield connection
+    except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
+        raise Refusal(hidden(f"The database {uri} did not answer the query: {first_line(error)}", uri, engine.url.password)) from None
+    finally:
+        engine.dispose()
 
 
 def is_database(uri: str) -> bool:

@@ -128,7 +128,7 @@ def test_private_columns_are_in_no_page_log_or_record(project: Path, tmp_path: P
     assert done.returncode in (0, 3), done.stdout + done.stderr
     folder = newest(env)
     shown = {p.name: p.read_text(encoding="utf-8") for p in folder.rglob("*") if p.suffix in (".html", ".ipynb", ".json", ".yaml")} | {"console": done.stdout + done.stderr}
-    assert len([n for n in shown if n.endswith(".html")]) == 6
+    assert len([n for n in shown if n.endswith(".html")]) == 7  # the stages and the run
     for name, text in shown.items():
         assert "Confidential-" not in text, name
         assert not any(f"DE{n:08d}77" in text for n in range(SIZE)), name

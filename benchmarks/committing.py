@@ -1,0 +1,49 @@
+"""Single decisions written before their answer: rows a second with 8 clients, in groups and each in its own transaction.
+
+Run: python -m benchmarks.committing [URL]; without a URL on SQLite in a temporary folder.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ml_workflow.store.committer import Committer
+from ml_workflow.store.decisions import Decision, Request, keep
+from ml_workflow.store.decisions import open as open_database
+
+CLIENTS, SECONDS = 8, 3.0
+ROW = {f"PAY_{i}": 0.1 * i for i in range(23)}
+
+
+def rate(write: Callable[[Request], object], name: str, clients: int) -> float:
+    """Decisions a second of clients that each wait for their answer."""
+    stop = time.perf_counter() + SECONDS
+
+    def client(number: int) -> int:
+        done = 0
+        while time.perf_counter() < stop:
+            write(Request([Decision(f"{number}-{done}", ROW, "1", 0.25, "act", time.time())], f"{name}-{number}-{done}", "body"))
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(clients) as pool:
+        return sum(pool.map(client, range(clients))) / SECONDS
+
+
+def main() -> None:
+    """Print the rates of one database."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_database(sys.argv[1] if len(sys.argv) > 1 else f"sqlite:///{folder}/d.db")
+        committer = Committer(engine)
+        for clients in (1, CLIENTS):
+            alone = rate(lambda request: keep(engine, [request]), f"alone{clients}", clients)
+            group = rate(lambda request: committer.keep(request).result(), f"group{clients}", clients)
+            print(f"{engine.dialect.name}, {clients} clients: a transaction each {alone:,.0f} rows/s, in groups {group:,.0f} rows/s, {group / alone:.1f} times")
+        committer.close()
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

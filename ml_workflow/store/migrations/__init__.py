@@ -1,0 +1,1 @@
+"""The steps of the decisions database, run by Alembic."""

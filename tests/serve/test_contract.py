@@ -1,0 +1,108 @@
+"""What the API refuses is what the contract refuses, and OpenAPI says so beforehand."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, settings
+
+from ml_workflow.pipeline.corruptions import CORRUPTIONS, Columns
+from ml_workflow.serve.rows import as_json, faults
+from tests.serve.conftest import Home
+
+
+def test_rows_have_the_faults_that_pandera_finds(home: Home) -> None:
+    model = home.live.model
+    breaches = model.release._module("dataset").breaches
+    holdout = pd.read_parquet(home.run / "files" / "holdout.parquet")
+    wrong = 0
+    for row in broken_rows(holdout, model.release.task()):
+        known = {name: value for name, value in row.items() if name in model.release.contract}
+        table = breaches(model.release.contract, pd.DataFrame([known]))
+        expected = set(zip(table["column"], table["rule"], strict=True))
+        assert set(faults(model.columns, known)) == expected, known
+        wrong += bool(expected)
+    assert wrong > 100
+
+
+def broken_rows(holdout: pd.DataFrame, task: Any) -> list[dict[str, Any]]:
+    """The holdout's first rows as they are and as each corruption leaves them, as JSON would bring them."""
+    inputs = holdout.drop(columns=[task.unit, task.target.column])
+    numeric = list(map(str, inputs.select_dtypes("number")))
+    columns = Columns(numeric, [str(c) for c in inputs if c not in numeric], [], task.unit, task.target.column, holdout)
+    tables = [holdout.head(12)]
+    for corrupt in CORRUPTIONS.values():
+        broken = corrupt(holdout.head(12), columns, np.random.default_rng(0))
+        tables += [] if broken is None else [broken.head(12)]
+    return [{str(name): as_json(value) for name, value in row.items()} for table in tables for row in table.to_dict("records")]
+
+
+def test_openapi_holds_every_column_with_its_rules(home: Home, api: FastAPI) -> None:
+    found = TestClient(api).get("/openapi.json").json()["components"]["schemas"]["Row"]
+    contract = home.live.model.release.contract
+    assert list(found["properties"]) == list(contract) == found["required"]
+    for name, rule in contract.items():
+        column = found["properties"][name]
+        assert (column.get("minimum"), column.get("maximum")) == (rule.get("min"), rule.get("max"))
+        assert set(rule.get("categories", [])) == set(column.get("enum", [])) - {None}
+        assert (column["type"] == [*column["type"][:1], "null"]) == rule["nullable"]
+        assert column["examples"]
+
+
+described = schemathesis.pytest.from_fixture("schema")
+
+
+@pytest.fixture
+def schema(api: FastAPI) -> Any:
+    return schemathesis.openapi.from_asgi("/openapi.json", api)
+
+
+@described.parametrize()
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_nothing_that_schemathesis_sends_breaks_the_api_or_its_schema(case: Any) -> None:
+    case.call_and_validate()
+
+
+NESTED = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "said"),
+    [
+        ("{", "application/json", 400, "no JSON"),
+        ('{"year": NaN}', "application/json", 400, "no JSON"),
+        ('{"year": Infinity}', "application/json", 400, "no JSON"),
+        (NESTED, "application/json", 400, "no JSON"),
+        ("\xff\xfe", "application/json", 400, "no JSON"),
+        ("null", "application/json", 422, "Send an object"),
+        ("[]", "application/json", 422, "Send an object"),
+        ("[[1]]", "application/json", 422, "Send an object"),
+        ("{}", "text/plain", 415, "Send JSON"),
+        ("{}", "multipart/form-data; boundary=x", 415, "Send JSON"),
+        (f'{{"year": {"9" * 400}}}', "application/json", 422, "is from 2006 to 2010"),
+        ('{"year": 1e999}', "application/json", 422, "is from 2006 to 2010"),
+        ("[" + ",".join(["{}"] * 10_001) + "]", "application/json", 422, "at most 10,000"),
+    ],
+)
+def test_a_wrong_body_gets_its_own_answer(api: FastAPI, row: dict[str, Any], body: str, kind: str, status: int, said: str) -> None:
+    client = TestClient(api)
+    answer = client.post("/predict", content=body.encode("latin-1"), headers={"content-type": kind})
+    assert (answer.status_code, said in answer.text) == (status, True), answer.text[:500]
+    assert client.post("/predict", json=row).status_code == 200
+
+
+def test_a_row_is_told_all_its_faults_and_no_values(api: FastAPI, row: dict[str, Any]) -> None:
+    answer = TestClient(api).post("/predict", json=[row, {**row, "island": "Mars-7", "year": 1}])
+    assert answer.status_code == 422 and "Mars-7" not in answer.text
+    assert answer.json()["detail"] == [{"row": 1, "column": "island", "rule": "is one of 3 categories"}, {"row": 1, "column": "year", "rule": "is from 2006 to 2010"}]
+
+
+def test_several_rows_are_answered_in_their_order(api: FastAPI, row: dict[str, Any]) -> None:
+    client = TestClient(api)
+    rows = [{**row, "year": year, "bill_length_mm": length} for year in (2007, 2009) for length in (35, 45, 55)]
+    assert json.dumps(client.post("/predict", json=rows).json()) == json.dumps([client.post("/predict", json=r).json() for r in rows])

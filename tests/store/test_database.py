@@ -1,0 +1,237 @@
+"""The decisions database when it is down, locked, full, read-only, foreign, at another migration, or its writer is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from ml_workflow.errors import Refusal
+from ml_workflow.store import database, schema
+from ml_workflow.store.committer import Committer
+from ml_workflow.store.database import Unavailable, connect, migrate, ready
+from ml_workflow.store.decisions import (
+    Decision,
+    Exposure,
+    Outcome,
+    Request,
+    decision,
+    expose,
+    keep,
+    keep_outcomes,
+)
+from ml_workflow.store.decisions import open as open_database
+from tests.conftest import PASSWORD
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/decisions.db" if request.param == "sqlite" else str(request.getfixturevalue("postgres")())
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sa.Engine]:
+    engine = open_database(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAIT", 1.0)
+
+
+def asked(unit: str = "u", size: int = 1) -> Request:
+    return Request([Decision(unit, {"text": "x" * size}, "1", 0.5, "act", 1.0)])
+
+
+def count(engine: sa.Engine, table: sa.Table = schema.decisions) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+def test_a_sound_database_is_ready_and_the_question_leaves_nothing(engine: sa.Engine) -> None:
+    assert [ready(engine), ready(engine), count(engine, schema.requests)] == ["", "", 0]
+
+
+def test_a_database_that_is_down_gives_every_caller_one_sentence(tmp_path: Path, impatient: None) -> None:
+    down = connect(f"postgresql://tester:{PASSWORD}@/decisions?host={tmp_path}")
+    assert "does not answer" in ready(down) and PASSWORD not in ready(down)
+    for call in (lambda: keep(down, [asked()]), lambda: expose(down, [Exposure("e", "u", "a", "a", 1, 1.0)]),
+                 lambda: keep_outcomes(down, [Outcome(1.0, 1.0, 1.0, "d")]), lambda: decision(down, "d")):  # fmt: skip
+        with pytest.raises(Unavailable, match="does not answer"):
+            call()
+    committer = Committer(down)
+    futures = [committer.keep(asked()) for _ in range(5)]
+    committer.close()
+    assert {type(future.exception()) for future in futures} == {Unavailable}
+
+
+def test_connections_that_the_server_ended_are_replaced(postgres: Callable[[], str]) -> None:
+    engine = open_database(postgres())
+    with sa.create_engine(engine.url, poolclass=sa.NullPool).connect() as other:
+        other.execute(sa.text("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()"))
+    keep(engine, [asked()])
+    assert count(engine) == 1
+    engine.dispose()
+
+
+def test_a_locked_database_is_told_and_nothing_is_half_written(url: str, impatient: None) -> None:
+    engine = open_database(url)
+    holder = sa.create_engine(engine.url, poolclass=sa.NullPool)
+    with holder.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.connection.dbapi_connection.isolation_level = None  # type: ignore[union-attr]
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("LOCK TABLE decisions, requests IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable, match="is locked by another program"):
+            keep(engine, [asked()])
+        assert "is locked by another program" in ready(engine)
+        connection.rollback()
+    assert (ready(engine), count(engine)) == ("", 0)
+    engine.dispose()
+
+
+def test_a_full_sqlite_keeps_what_it_has_and_none_of_what_does_not_fit(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/d.db")
+    keep(engine, [asked("first")])
+
+    @sa.event.listens_for(engine, "begin")
+    def limit(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count = 40")
+
+    with pytest.raises(Unavailable, match="is full: make room"):
+        keep(engine, [asked("small"), asked("large", 500_000)])
+    assert count(engine) == 1
+    keep(engine, [asked("small")])
+    assert count(engine) == 2
+    with engine.execution_options(writes=True).begin() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # SQLite takes the pages that are there
+    sa.event.remove(engine, "begin", limit)
+    assert "is full: make room" in ready(engine)
+
+
+def test_a_read_only_postgresql_is_told(postgres: Callable[[], str]) -> None:
+    engine = open_database(postgres())
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
+    engine.dispose()
+    assert "is read-only" in ready(engine)
+    with pytest.raises(Unavailable, match="is read-only"):
+        keep(engine, [asked()])
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "d.db").write_text("accounts of 2019\n" * 100)
+    with pytest.raises(Unavailable, match="is no SQLite database"):
+        open_database(f"sqlite:///{tmp_path}/d.db")
+    assert (tmp_path / "d.db").read_text() == "accounts of 2019\n" * 100
+
+
+@pytest.mark.parametrize("url", ["mysql://a:b@c/d", "nonsense", "sqlite://", "${NOT_SET_HERE}"])
+def test_an_address_of_no_use_is_refused_in_a_sentence(url: str) -> None:
+    with pytest.raises(Refusal, match=r"kind 'mysql'|is no URL|needs a file|NOT_SET_HERE"):
+        connect(url)
+
+
+def test_the_secret_of_the_environment_stays_there(postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DECISIONS_URL", postgres().replace(PASSWORD, "not-the-password"))
+    with pytest.raises(Unavailable) as told:
+        open_database("${DECISIONS_URL}")
+    assert "not-the-password" not in str(told.value) and "tester" not in str(told.value)
+
+
+def test_tables_of_another_program_are_left_alone(url: str) -> None:
+    other = connect(url)
+    with database.writing(other) as connection:
+        connection.exec_driver_sql("CREATE TABLE accounts (id integer)")
+    with pytest.raises(Unavailable, match="has no tables of this program"):
+        open_database(url)
+    with pytest.raises(Refusal, match="has no tables of this program"):
+        migrate(other)
+    assert sa.inspect(other).get_table_names() == ["accounts"]
+    other.dispose()
+
+
+def test_many_that_find_an_empty_database_make_it_once(url: str) -> None:
+    with ThreadPoolExecutor(8) as pool:  # each with connections of its own, as processes have
+        engines = list(pool.map(open_database, [url] * 8))
+    assert {ready(engine) for engine in engines} == {""}
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_database_of_a_newer_program_is_told(engine: sa.Engine, url: str) -> None:
+    with database.writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v99'")
+    assert "at the migration v99, which this program does not know" in ready(engine)
+    with pytest.raises(Refusal, match="does not know"):
+        migrate(engine)
+
+
+def test_an_older_database_is_told_and_migrated_with_its_rows(engine: sa.Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(engine, [asked()])
+    steps = tmp_path / "migrations" / "versions"
+    steps.mkdir(parents=True)
+    (steps / "v1.py").write_text((ROOT / "ml_workflow/store/migrations/versions/v1.py").read_text())
+    (steps / "v2.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = 'v2', 'v1'\n"
+        "def upgrade():\n    op.add_column('decisions', sa.Column('note', sa.String()))\n"
+    )
+    monkeypatch.setattr(database, "steps", lambda: ScriptDirectory(str(tmp_path / "migrations")))
+    assert "at the older migration v1, this program needs v2: run `ml-workflow experiment migrate`" in ready(engine)
+    with pytest.raises(Unavailable, match="older migration"):
+        open_database(url)
+    migrate(engine)
+    assert (ready(engine), count(engine)) == ("", 1)
+    assert "note" in {column["name"] for column in sa.inspect(engine).get_columns("decisions")}
+
+
+WRITER = """
+import sys, threading
+from ml_workflow.store.committer import Committer
+from ml_workflow.store.decisions import Decision, Request, open
+committer, lock = Committer(open(sys.argv[1])), threading.Lock()
+def client(number):
+    for i in range(1_000_000):
+        key = f"{sys.argv[2]}-{number}-{i}"
+        (kept,) = committer.keep(Request([Decision(key, {"i": i}, "1", 0.5, "act", 1.0)], key, "body")).result()
+        with lock:
+            print(key, kept.id, flush=True)
+for number in range(8):
+    threading.Thread(target=client, args=(number,)).start()
+"""
+
+
+def test_every_answered_decision_is_there_once_after_the_writer_is_killed(engine: sa.Engine, url: str, tmp_path: Path) -> None:
+    answered: dict[str, str] = {}
+    for life in range(2):
+        with (tmp_path / f"answers{life}").open("w+") as answers:
+            writer = subprocess.Popen([sys.executable, "-c", WRITER, url, str(life)], cwd=ROOT, stdout=answers)
+            end = time.monotonic() + 60
+            while answers.tell() < 4000 and time.monotonic() < end:
+                time.sleep(0.1)
+                answers.seek(0, os.SEEK_END)
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+            answers.seek(0)
+            answered |= dict(line.split() for line in answers.read().splitlines(keepends=True) if line.endswith("\n"))
+    assert len(answered) > 100
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(schema.decisions.c.request, schema.decisions.c.id, schema.decisions.c.unit)).all()
+        whole = connection.execute(sa.select(sa.func.count()).select_from(schema.requests)).scalar_one()
+    stood = {row.request: row.id for row in rows}
+    assert len(stood) == len(rows) == whole, "a request is written with its decision or not at all, and once"
+    assert answered.items() <= stood.items()
+    unsure = next(iter(answered))
+    assert keep(engine, [Request([Decision(unsure, None, "1", 0.5, "act", 1.0)], unsure, "body")])[0][0].id == answered[unsure]  # type: ignore[index]
