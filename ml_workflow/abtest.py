@@ -109,10 +109,10 @@ def opened(task: Task, where: str, experiment: str, mapping: str, share: float, 
     return open_evidence(where, experiment=experiment, mapping=mapping, share=share, **extra)
 
 # %% ../nbs/05_abtest.ipynb #621b0d1f
-def health(task: Task, proof: Evidence, summary: pd.DataFrame, arrivals: pd.DataFrame, window: float, covariate: bool) -> list[Check]:
+def health(task: Task, proof: Evidence, summary: pd.DataFrame, arrivals: pd.DataFrame, window: float, covariate: bool, aa: bool = False) -> list[Check]:
     "All checks: those of the sums, then whether the experiment still is the one that was planned."
     facts = Facts(proof.name, [phase["weights"] for phase in proof.phases], window, proof.now, proof.strays, proof.doubled, proof.crossed, covariate, proof.final or known_after(task) > 0)
-    fault, note = departures(proof, metric_of(task))
+    fault, note = departures(proof, metric_of(task), aa)
     size, units = proof.plan.get("units") or 0, summary["units"].sum()
     over = f"Experiment {proof.name}: {units:,.0f} units are more than the {size:,} planned, the bounds are now those of a sequence." if size and units > size else ""
     return [*checkup(summary, facts, arrivals), Check("as planned", not fault, fault or " ".join(filter(None, (note, over))))]

@@ -14,6 +14,7 @@ from ..errors import Refusal
 from ..statistics.assignment import assign
 from ..store import experiments as stored
 from ..store.decisions import Exposure
+from ..store.evidence import bound
 from ..store.experiments import Experiment
 
 CURRENT, RELEASE = "current", "release"
@@ -22,20 +23,21 @@ CURRENT, RELEASE = "current", "release"
 def start(engine: sa.Engine, name: str, task: str, share: float, inclusion: float, shadow: bool, plan: dict[str, Any]) -> Experiment:
     """A new experiment with two salts of its own; `share` of the included units get the release."""
     first = phase(share, inclusion, str(plan.get("metric", "value")))
-    new = Experiment(name, task, secrets.token_hex(16), secrets.token_hex(16), [first], plan, shadow)
+    salts = {"inclusion_salt": secrets.token_hex(16), "arm_salt": secrets.token_hex(16)}
+    new = Experiment(name, task, salts["inclusion_salt"], salts["arm_salt"], [first], bound(plan, salts, first["weights"]) if plan else {}, shadow)
     stored.add(engine, new)
     return new
 
 
 def read_plan(path: Path) -> dict[str, Any]:
-    """The plan in a JSON file, such as 05's decision.json; raises Refusal in a sentence."""
+    """The plan in a JSON file, alone or within 05's decision.json; raises Refusal in a sentence."""
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Refusal(f"The plan {path} cannot be read as JSON: {getattr(error, 'strerror', None) or error}.") from None
     if not isinstance(plan, dict):
         raise Refusal(f"The plan {path} is no JSON object: give files/decision.json of a run.")
-    return plan
+    return dict(plan.get("plan", plan))
 
 
 def phase(share: float, inclusion: float, metric: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ FAULTS = ("nobody", "silent", "early", "broken", "uncovered")  # rows without a 
 OPTIONAL = ("exposed", "phase", "covariate")
 ONE, ZERO = sa.cast(1, sa.Double), sa.cast(0, sa.Double)  # doubles: DuckDB adds up decimals several times slower
 PROBED = 250_000  # rows up to which every unit is looked at for repetition; of larger tables an even share of the units is
-EXPERIMENTS = sa.table("experiments", *map(sa.column, ("id", "inclusion_salt", "arm_salt")), sa.column("phases", sa.JSON), sa.column("plan", sa.JSON))
+EXPERIMENTS = sa.table("experiments", *map(sa.column, ("id", "inclusion_salt", "arm_salt", "killed", "shadow")), sa.column("phases", sa.JSON), sa.column("plan", sa.JSON))
 EXPOSURES = sa.table("exposures", *map(sa.column, ("experiment", "unit", "arm_assigned", "phase", "time")))
 DECISIONS = sa.table("decisions", *map(sa.column, ("id", "unit", "time", "experiment", "action")), sa.column("row", sa.JSON), sa.column("score", sa.Text),
                      sa.column("fallback", sa.Boolean))  # fmt: skip
@@ -37,9 +37,9 @@ OUTCOMES = sa.table("outcomes", *map(sa.column, ("decision", "value", "event_tim
 
 @dataclass(frozen=True)
 class Evidence:
-    """Rows, one a decision, with the columns unit, arm, phase, exposed, decided, happened, arrived, value, covariate, metrics and segments.
+    """Rows, one a decision, with the columns unit, arm, phase, exposed, decided, happened, arrived, value, covariate, weight, metrics and segments.
 
-    Times are seconds since 1970. `ask` runs a query where the rows are; `now` is the moment up to which is counted.
+    A decision with several outcomes has a row for each, of which one has weight 1. Times are seconds since 1970. `ask` runs a query where the rows are; `now` is the moment up to which is counted.
     """
 
     name: str  # the experiment
@@ -54,6 +54,7 @@ class Evidence:
     doubled: int = 0  # units with the same row more than once
     crossed: int = 0  # units in more than one arm
     arms: dict[str, str] = field(default_factory=dict)  # a table's names of arms, each with ours
+    shadow: bool = False  # whether the current process is served in both arms
     final: bool = False  # whether outcomes are waited for no longer
 
 
@@ -135,22 +136,25 @@ def _by_unit(evidence: Evidence, window: float, metric: str, segment: str | None
     y, known = (r.value, sa.and_(r.arrived.is_not(None), r.arrived <= r.decided + window)) if metric == "value" else (r[metric], sa.true())
     finite = sa.and_(y.is_not(None), sa.func.abs(y) < 1e300)  # NaN is larger than all numbers, or NULL
     ripe = r.decided <= evidence.now - window
+    answered = sa.and_(ripe, known)
     parts: dict[str, sa.ColumnElement[Any]] = {
-        "d": sa.case((ripe, ONE), else_=ZERO),
-        "y": sa.case((sa.and_(ripe, known, finite), y), else_=ZERO),
-        "silent": sa.case((sa.and_(ripe, sa.not_(known)), ONE), else_=ZERO),
+        "d": sa.case((ripe, r.weight), else_=ZERO),
+        "y": sa.case((sa.and_(answered, finite), y if metric == "value" else y * r.weight), else_=ZERO),
+        "answered": sa.case((answered, ONE), else_=ZERO),
         "early": sa.case((r.happened < r.exposed, ONE), else_=ZERO),
         "broken": sa.case((sa.and_(known, sa.not_(finite)), ONE), else_=ZERO),
         "uncovered": sa.case((r.covariate.is_(None), ONE), else_=ZERO),
         "nobody": sa.case((r.unit.is_(None), ONE), else_=ZERO),
     }
-    x = sa.func.coalesce(r.covariate, ZERO)
+    x: sa.ColumnElement[Any] = sa.func.coalesce(r.covariate, ZERO)
     keys = [r.arm, *([r[segment]] if segment else [])]
-    if not evidence.repeated:
-        return sa.select(*keys, r.phase, sa.func.floor(r.exposed / DAY).label("day"), x.label("x"), *(part.label(name) for name, part in parts.items()))
-    whole = {name: sa.func.sum(part) if name in ("d", "y") else sa.func.max(part) for name, part in parts.items()}
-    first = [sa.func.min(r.phase).label("phase"), sa.func.floor(sa.func.min(r.exposed) / DAY).label("day")]
-    return sa.select(*keys, *first, sa.func.avg(x).label("x"), *(part.label(name) for name, part in whole.items())).group_by(r.unit, *keys)
+    first: list[sa.ColumnElement[Any]] = [r.phase, sa.func.floor(r.exposed / DAY)]
+    if evidence.repeated:
+        parts = {name: sa.func.sum(part) if name in ("d", "y", "nobody") else sa.func.max(part) for name, part in parts.items()}
+        x, first = sa.func.sum(x * r.weight) / sa.func.sum(r.weight), [sa.func.min(r.phase), sa.func.floor(sa.func.min(r.exposed) / DAY)]
+    parts |= {"phase": first[0], "day": first[1], "x": x, "silent": sa.case((parts["d"] > 0, 1 - parts["answered"]), else_=ZERO)}
+    chosen = sa.select(*keys, *(part.label(name) for name, part in parts.items()))
+    return chosen.group_by(r.unit, *keys) if evidence.repeated else chosen
 
 
 def open_database(where: str, experiment: str, covariate: str | None, metrics: list[str], segments: list[str], now: float) -> Evidence:
@@ -158,16 +162,17 @@ def open_database(where: str, experiment: str, covariate: str | None, metrics: l
     engine, ask = _connected(where)
     e, d, o = EXPOSURES, DECISIONS, OUTCOMES
     about = _experiment(where, ask, experiment)
-    own = [d.c.experiment == e.c.experiment] if "experiment" in {c["name"] for c in sa.inspect(engine).get_columns("decisions")} else []
+    turn = sa.func.row_number().over(partition_by=sa.func.coalesce(d.c.id, e.c.unit), order_by=o.c.arrival_time)
     rows = (
         sa.select(e.c.unit, e.c.arm_assigned.label("arm"), e.c.phase, e.c.time.label("exposed"), sa.func.coalesce(d.c.time, e.c.time).label("decided"),
                   o.c.event_time.label("happened"), o.c.arrival_time.label("arrived"), o.c.value, _given(covariate).label("covariate"),
+                  sa.case((turn == 1, ONE), else_=ZERO).label("weight"),
                   *(_metric(name).label(name) for name in metrics), *(DECISIONS.c.row[name].as_string().label(name) for name in segments))
-        .select_from(e.outerjoin(d, sa.and_(d.c.unit == e.c.unit, d.c.time >= e.c.time, *own)).outerjoin(o, o.c.decision == d.c.id))
-        .where(e.c.experiment == about["id"])
+        .select_from(e.outerjoin(d, sa.and_(d.c.unit == e.c.unit, d.c.time >= e.c.time, d.c.experiment == e.c.experiment)).outerjoin(o, o.c.decision == d.c.id))
+        .where(e.c.experiment == about["id"], *([] if pd.isna(about["killed"]) else [sa.func.coalesce(d.c.time, e.c.time) < about["killed"]]))
     )  # fmt: skip
     strays = int(ask(sa.select(sa.func.count().label("n")).select_from(sa.table("strays")))["n"][0]) if sa.inspect(engine).has_table("strays") else 0
-    evidence = Evidence(about["id"], rows.subquery("rows"), ask, now, about["phases"], {k: about[k] for k in ("inclusion_salt", "arm_salt")}, about["plan"] or {}, strays)
+    evidence = Evidence(about["id"], rows.subquery("rows"), ask, now, about["phases"], {k: about[k] for k in ("inclusion_salt", "arm_salt")}, about["plan"] or {}, strays, shadow=bool(about["shadow"]))
     return _probed(evidence)
 
 
@@ -230,7 +235,8 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
     parts = {
         "unit": _quoted(known["unit"]), "arm": _quoted(known["arm"]), "phase": _quoted(known["phase"]) if "phase" in known else "1",
         "exposed": exposed, "decided": exposed, "happened": moments["time"], "arrived": moments["time"], "value": f"CAST({_quoted(known['value'])} AS DOUBLE)",
-        "covariate": f"CAST({_quoted(known['covariate'])} AS DOUBLE)" if "covariate" in known else "CAST(0 AS DOUBLE)", **{other: _quoted(known[other]) for other in others},
+        "covariate": f"CAST({_quoted(known['covariate'])} AS DOUBLE)" if "covariate" in known else "CAST(0 AS DOUBLE)",
+        "weight": "CAST(1 AS DOUBLE)", **{other: _quoted(known[other]) for other in others},
     }  # fmt: skip
     selected = ", ".join(f"{sql} AS {_quoted(column)}" for column, sql in parts.items())
     label, arms = name or Path(where).name, {theirs: ours for theirs, ours in _pairs(mapping).items() if ours in ARMS}
@@ -344,14 +350,17 @@ def bound(plan: dict[str, Any], salts: dict[str, str], weights: dict[str, float]
     return {**plain, "hash": sha256(json.dumps([plain, salts, weights], sort_keys=True).encode()).hexdigest()}
 
 
-def departures(evidence: Evidence, metric: str) -> tuple[str, str]:
+def departures(evidence: Evidence, metric: str, aa: bool = False) -> tuple[str, str]:
     """What keeps the experiment from being the one that was planned, and what is only to be known; each "" when there is nothing."""
-    said, plan, first = f"Experiment {evidence.name}", evidence.plan, evidence.phases[0]["weights"]
-    if plan.get("hash") and bound(plan, evidence.salts, first)["hash"] != plan["hash"]:
+    said, plan, first = f"Experiment {evidence.name}", evidence.plan, evidence.phases[0]
+    if evidence.shadow and not aa:
+        return f"{said} runs in shadow, so both arms are decided by the current process: judge it with aa=true, or start one without shadow.", ""
+    if plan.get("hash") and bound(plan, evidence.salts, first["weights"])["hash"] != plan["hash"]:
         return f"{said}: its salts, weights or plan were changed after it began, so its units no longer are what was planned: end it, and start a new one.", ""
     if plan.get("metric", metric) != metric:
         return f"{said} was planned for the metric {plan['metric']!r}, the task now says {metric!r}: take the old values back, or start a new experiment.", ""
     notes = [] if plan.get("units") else [f"{said} has no planned number of units: its bounds are those of a sequence without an end"]
-    if (changed := [n for n, phase in enumerate(evidence.phases[1:], 2) if phase["weights"] != first]):
-        notes.append(f"{said} has other weights from phase {changed[0]} on: arms are compared within phases")
+    for what in ("weights", "metric"):
+        if later := [n for n, phase in enumerate(evidence.phases, 1) if phase.get(what) != first.get(what)]:
+            notes.append(f"{said} has other {what} from phase {later[0]} on: arms are compared within phases".replace("other metric", "another metric"))
     return "", "; ".join(notes) + "." if notes else ""

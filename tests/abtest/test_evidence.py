@@ -1,6 +1,8 @@
 """The same experiment through SQLite, PostgreSQL, CSV and Parquet: equal sums, and a sentence for all that can be wrong."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
+from ml_workflow.serve.experiments import read_plan, start
 from ml_workflow.statistics.checkup import Facts, checkup
 from ml_workflow.statistics.looks import effect_in, guard, looks_in, sums_in
 from ml_workflow.statistics.summary import sums_by_unit, sums_of
@@ -44,7 +47,7 @@ def written(engine: sa.Engine, frame: pd.DataFrame, **about: Any) -> None:
         "experiments": pd.DataFrame([known]),
         "exposures": pd.DataFrame({"experiment": NAME, "unit": first["unit"], "arm_assigned": first["arm"], "arm_served": first["arm"], "phase": first["phase"], "time": first["exposed"]}),
         "decisions": pd.DataFrame({"id": identity, "unit": frame["unit"], "row": [{"spend": x, "side": s} for x, s in zip(frame["covariate"], frame["side"], strict=True)], "version": frame["arm"],
-                                   "score": frame["covariate"], "action": frame["action"], "propensity": 1.0, "fallback": False, "time": frame["decided"]}),
+                                   "score": frame["covariate"], "experiment": NAME, "arm": frame["arm"], "action": frame["action"], "propensity": 1.0, "fallback": False, "time": frame["decided"]}),
         "outcomes": pd.DataFrame({"decision": come["decision"], "value": come["value"], "event_time": come["time"], "arrival_time": come["time"], "idempotency_key": come["decision"]}),
     }  # fmt: skip
     database.insert(engine, {name: part for name, part in rows.items() if len(part)})
@@ -104,7 +107,7 @@ def test_outcomes_count_only_within_the_window_of_ripe_units(store: Store) -> No
     frame = traffic()
     evidence = store(frame)
     window, now = 2 * DAY, evidence.now
-    late = summed(Evidence(**{**vars(evidence), "now": START + 8 * DAY}), window)
+    late = summed(replace(evidence, now=START + 8 * DAY), window)
     ripe = frame[frame["decided"] <= START + 8 * DAY - window]
     inside = ripe["time"] <= ripe["decided"] + window
     assert late["units"].sum() == len(ripe) < len(frame) == late["exposed"].sum() and now == NOW
@@ -256,13 +259,20 @@ def test_units_without_an_outcome_count_as_nothing_and_are_told_where_arms_diffe
     assert "0 of 100 ripe units of current and 100 of 100 ripe units of release have no outcome" in failed(evidence)["outcomes in both arms"]
 
 
+def test_several_outcomes_of_a_decision_are_one_decision(url: str) -> None:
+    before = summed(open_evidence(url, metrics=["action act"], now=NOW), 7 * DAY)
+    changed(url, "INSERT INTO outcomes (idempotency_key, decision, value, event_time, arrival_time) SELECT 'again ' || idempotency_key, decision, 100, event_time, arrival_time + 60 FROM outcomes WHERE decision = 'd0'")
+    evidence = open_evidence(url, metrics=["action act"], now=NOW)
+    after = summed(evidence, 7 * DAY)
+    assert evidence.repeated and after["d"].sum() == before["d"].sum() == 200 and after["y"].sum() == pytest.approx(before["y"].sum() + 100)
+    assert summed(evidence, 7 * DAY, "action act")["y"].sum() == 100 and after["silent"].sum() == 0
+
+
 def test_an_outcome_for_an_unknown_unit_is_told(url: str) -> None:
     engine = sa.create_engine(url)
-    if not sa.inspect(engine).has_table("strays"):
-        changed(url, "CREATE TABLE strays (decision VARCHAR, unit VARCHAR)")
+    database.insert(engine, {"strays": pd.DataFrame([{"idempotency_key": "k", "decision": "nobody's", "unit": None, "value": 1.0, "event_time": START, "arrival_time": START}])})
     engine.dispose()
-    evidence = open_evidence(url, now=NOW)
-    assert "known units" in failed(Evidence(**{**vars(evidence), "strays": 7})) and evidence.strays == 0
+    assert failed(open_evidence(url, now=NOW))["known units"].startswith("Experiment blue-button: 1 outcomes belong to no known unit or decision")
 
 
 @pytest.mark.parametrize("change", ["arm_salt = 'c'", "inclusion_salt = 'c'"])
@@ -275,14 +285,31 @@ def test_a_salt_changed_midway_is_told(url: str, change: str) -> None:
 def test_weights_or_a_metric_changed_midway_are_told(url: str) -> None:
     evidence = open_evidence(url, now=NOW)
     other = [{"weights": {"current": 0.8, "release": 0.2}}]
-    assert "weights or plan were changed" in departures(Evidence(**{**vars(evidence), "phases": other}), "money")[0]
-    assert departures(Evidence(**{**vars(evidence), "phases": [*evidence.phases, *other]}), "money") == ("", "Experiment blue-button has other weights from phase 2 on: arms are compared within phases.")
+    assert "weights or plan were changed" in departures(replace(evidence, phases=other), "money")[0]
+    assert departures(replace(evidence, phases=[*evidence.phases, *other]), "money") == ("", "Experiment blue-button has other weights from phase 2 on: arms are compared within phases.")
     assert "was planned for the metric 'money', the task now says 'clicks'" in departures(evidence, "clicks")[0]
-    assert "no planned number of units" in departures(Evidence(**{**vars(evidence), "plan": {}}), "money")[1]
+    assert "no planned number of units" in departures(replace(evidence, plan={}), "money")[1]
+
+
+def test_what_is_decided_after_the_kill_or_in_shadow_is_no_evidence(url: str) -> None:
+    changed(url, f"UPDATE experiments SET killed = {START + 5 * DAY}")
+    assert summed(open_evidence(url, now=NOW), 0.0)["exposed"].sum() == (traffic(200)["decided"] < START + 5 * DAY).sum()
+    shadow = replace(open_evidence(url, now=NOW), shadow=True)
+    assert "runs in shadow" in departures(shadow, "money")[0] and departures(shadow, "money", aa=True)[0] == ""
+
+
+def test_an_experiment_is_started_with_the_plan_of_a_decision_bound_to_it(url: str, tmp_path: Path) -> None:
+    (tmp_path / "decision.json").write_text(json.dumps({"outcome": "keep running", "plan": {"units": 300, "metric": "money"}}))
+    engine = sa.create_engine(url)
+    start(engine, "green-button", "penguins", 0.5, 1.0, False, read_plan(tmp_path / "decision.json"))
+    engine.dispose()
+    evidence = open_evidence(url, experiment="green-button", now=NOW)
+    assert evidence.plan["units"] == 300 and departures(evidence, "money") == ("", "")
+    assert "were changed" in departures(replace(evidence, salts=SALTS), "money")[0]
 
 
 def test_an_experiment_is_named_where_there_are_several(url: str) -> None:
-    changed(url, "INSERT INTO experiments (id, inclusion_salt, arm_salt, phases, plan) SELECT 'red-button', 'x', 'y', phases, plan FROM experiments")
+    changed(url, "INSERT INTO experiments (id, inclusion_salt, arm_salt, phases, plan, shadow) SELECT 'red-button', 'x', 'y', phases, plan, shadow FROM experiments")
     with pytest.raises(Refusal, match=r"holds 2 experiments \(blue-button, red-button\): name one by `experiment`"):
         open_evidence(url)
     with pytest.raises(Refusal, match=r"There is no experiment 'bleu-button' .* Did you mean 'blue-button'"):
