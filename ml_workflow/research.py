@@ -19,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 # %% ../nbs/01_research.ipynb #ff88c91d
@@ -75,14 +75,14 @@ def codes(truth: np.ndarray, classes: list[str]) -> np.ndarray:
 
 # %% ../nbs/01_research.ipynb #2c5edc5f
 def model_of(estimator: BaseEstimator, linear: bool = False) -> Pipeline:
-    "Table → numbers → estimator; linear estimators get filled and scaled numbers."
+    "Table → numbers → estimator; linear ones get filled and scaled numbers, trees an array, since they refuse some letters in a column's name."
     from skrub import StringEncoder, TableVectorizer
 
     text = StringEncoder(n_components=8, random_state=0)
     levels = OneHotEncoder(dtype="float32", handle_unknown="ignore", sparse_output=False)  # skrub's own warns of new categories
     vectorizer = TableVectorizer(low_cardinality=levels, high_cardinality=text, n_jobs=1)
-    filled = [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()] if linear else []
-    return make_pipeline(vectorizer, *filled, estimator)
+    steps = [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()] if linear else [FunctionTransformer(np.asarray)]
+    return make_pipeline(vectorizer, *steps, estimator)
 
 # %% ../nbs/01_research.ipynb #66a976fa
 def scored(model: Any, frame: pd.DataFrame) -> np.ndarray:

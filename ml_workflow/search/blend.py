@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier, VotingRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from .spaces import FAMILIES
 from .study import Candidate, Data, losses
@@ -43,18 +43,18 @@ def mean_scores(members: list[Candidate], weights: dict[str, int]) -> np.ndarray
     return np.asarray(sum(c.scores * weights[c.name] for c in members if c.name in weights) / sum(weights.values()))
 
 
-def blended(vectorizer: Any, members: list[Candidate], weights: dict[str, int], classes: bool, seeds: int = 1) -> Any:
-    """One unfitted pipeline: the members share the vectorizer; each stands in it under `seeds` seeds, whose mean varies less."""
+def blended(steps: Pipeline, members: list[Candidate], weights: dict[str, int], classes: bool, seeds: int = 1) -> Any:
+    """One unfitted pipeline: the members share the steps that make numbers of the table; each stands in it under `seeds` seeds, whose mean varies less."""
     named: list[tuple[str, Any, int]] = []
     for candidate in (c for c in members if c.name in weights):
         copies = seeds if FAMILIES[candidate.family].stops_early else 1
         for seed in range(copies):
             named.append((f"{candidate.name} {seed}", seeded(candidate.estimator, seed), weights[candidate.name] * seeds // copies))
     if len(named) == 1:
-        return make_pipeline(clone(vectorizer), named[0][1])
+        return make_pipeline(*clone(list(steps)), named[0][1])
     estimators, counts = [(name, model) for name, model, _ in named], [count for *_, count in named]
     voting = VotingClassifier(estimators, voting="soft", weights=counts) if classes else VotingRegressor(estimators, weights=counts)
-    return make_pipeline(clone(vectorizer), voting)
+    return make_pipeline(*clone(list(steps)), voting)
 
 
 def seeded(estimator: Any, seed: int) -> Any:

@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -52,7 +52,7 @@ def read_file(path: Path) -> pd.DataFrame:
     """One file, by its format."""
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         "csv": read_csv, "excel": pd.read_excel, "parquet": pd.read_parquet,
-        "json": lambda p: duckdb.read_json(str(p)).df(),
+        "json": read_json,
     }  # fmt: skip
     kind = format_of(path)
     if kind is None:
@@ -65,10 +65,23 @@ def read_file(path: Path) -> pd.DataFrame:
         raise Refusal(f"{path.name} cannot be read as {kind}: {first_line(error)}") from error
 
 
+def read_json(path: Path) -> pd.DataFrame:
+    """JSON lines; JSON has no dates, so texts that all read as ISO dates are moments."""
+    frame = duckdb.read_json(str(path)).df()
+    for name in frame.select_dtypes(["object", "string"]):
+        known = frame[name].dropna()
+        if len(known) and known.astype(str).str.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)").all():
+            with suppress(ValueError):
+                frame[name] = pd.to_datetime(frame[name], format="ISO8601")
+    return frame
+
+
 def read_csv(path: Path) -> pd.DataFrame:
     """A CSV file: separator, header, types and encoding are found out; names stay as they stand in the file."""
     if path.stat().st_size == 0:
         raise Refusal(f"{path.name} is empty: give a table with a header and rows.")
+    if path.suffix not in (".gz", ".zst") and b"\0" in path.read_bytes()[:4096]:
+        raise Refusal(f"{path.name} cannot be read as csv: it holds bytes that are no text.")
     if path.suffix not in (".gz", ".zst") and not _is_utf8(path):
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "table.csv"
@@ -81,11 +94,13 @@ def _sniffed(path: Path) -> pd.DataFrame:
     connection = duckdb.connect()
     try:
         relation = connection.read_csv(str(path), sample_size=-1, null_padding=False)
-        header = connection.sql(f"SELECT * FROM read_csv({_quoted(str(path))}, all_varchar=true, header=false, sample_size=1000) LIMIT 1").df()
+        header = connection.sql(f"SELECT * FROM read_csv({_quoted(str(path))}, all_varchar=true, header=false, sample_size=1000) LIMIT 2").df()
         frame = relation.df()
     finally:
         connection.close()
-    first = [str(name) for name in header.iloc[0]] if len(header) else []
+    if len(header) < 2:
+        raise Refusal(f"{path.name} has no rows below its first line: give a table with a header and rows.")
+    first = [str(name) for name in header.iloc[0]]
     repeated = {name for name in first if first.count(name) > 1 and name not in ("None", "nan", "")}
     if repeated and any(f"{name}_1" in frame.columns for name in repeated):
         raise Refusal(f"{path.name} has more than one column named {sorted(repeated)[0]!r}: rename them, then run again.")

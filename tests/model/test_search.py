@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import make_classification, make_regression
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
@@ -179,7 +180,7 @@ def test_a_blended_pipeline_scores_as_the_weighted_mean_of_its_members(kind: str
     table, y, classes = made(kind)
     known = data(kind)
     members = [candidate(f, np.zeros((len(y), classes)) if classes else np.zeros(len(y)), known, f) for f in ("linear", "LightGBM", "CatBoost")]
-    fitted = blended(FunctionTransformer(), members, {"linear": 1, "LightGBM": 2, "CatBoost": 1}, bool(classes)).fit(table, y)
+    fitted = blended(make_pipeline(FunctionTransformer()), members, {"linear": 1, "LightGBM": 2, "CatBoost": 1}, bool(classes)).fit(table, y)
     ask = "predict_proba" if classes else "predict"
     single = [getattr(m.estimator.fit(table, y), ask)(table) for m in members]
     np.testing.assert_allclose(getattr(fitted, ask)(table), (single[0] + 2 * single[1] + single[2]) / 4, rtol=1e-5)
@@ -188,7 +189,7 @@ def test_a_blended_pipeline_scores_as_the_weighted_mean_of_its_members(kind: str
 def test_seeds_keep_the_weights_of_families_without_a_seed() -> None:
     known = data("regression")
     members = [candidate(f, known.target, known, f) for f in ("linear", "LightGBM")]
-    voting = blended(FunctionTransformer(), members, {"linear": 1, "LightGBM": 1}, False, seeds=3)[-1]
+    voting = blended(make_pipeline(FunctionTransformer()), members, {"linear": 1, "LightGBM": 1}, False, seeds=3)[-1]
     assert voting.weights == [3, 1, 1, 1] and [m.random_state for n, m in voting.estimators if n.startswith("Light")] == [0, 1, 2]
 
 
