@@ -195,8 +195,9 @@ def read_items(raw: bytes, live: Live, batch: int) -> tuple[Any, list[Item]]:
     """A body of units with their rows, which keep the contract of every version that may decide."""
     body = read(raw)
     given = several(body, batch)
-    columns = {column: None for model in (live.model, live.challenger) if model for column in model.columns}
-    refuse([fault for i, one in enumerate(given) for fault in told(i, [*broken(one, ITEM), *faults(list(columns), one["row"] if isinstance(one.get("row"), dict) else {})])])
+    model, other = live.model, live.challenger
+    columns = [*model.columns, *(c for c in other.columns if c not in model.columns)] if other and other is not model else model.columns
+    refuse([fault for i, one in enumerate(given) for fault in told(i, [*broken(one, ITEM), *faults(columns, one["row"] if isinstance(one.get("row"), dict) else {})])])
     return body, [Item(one["unit"], one["row"]) for one in given]
 
 

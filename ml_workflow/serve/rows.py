@@ -13,8 +13,9 @@ import pandas as pd
 from ..store.release import Release
 
 Row = dict[str, Any]
-TIME = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$"
-"""A day, or a moment, in ISO 8601."""
+DAY = r"(1[7-9]\d\d|2[01]\d\d|22[0-4]\d)-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31|02-29)"
+TIME = rf"^{DAY}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{{1,6}})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$"
+"""A day, or a moment, in ISO 8601, from 1700 to 2249."""
 BOUNDS = {"integer": (-(2.0**53), 2.0**53), "number": (-3e38, 3e38)}
 """What a number may be where the contract states no range: what the libraries hold without loss or overflow."""
 ABSENT = object()
@@ -79,10 +80,10 @@ def is_integer(value: Any) -> bool:
 
 def is_time(value: Any) -> bool:
     """Whether a value is a day or a moment in ISO 8601."""
-    if not (isinstance(value, str) and re.match(TIME, value)):
+    if not (isinstance(value, str) and re.fullmatch(TIME, value)):
         return False
     try:
-        return 1700 <= datetime.fromisoformat(value).year <= 2250
+        return bool(datetime.fromisoformat(value))
     except ValueError:
         return False
 
@@ -103,7 +104,7 @@ def as_number(value: Any) -> float | None:
         try:
             return float(value)
         except OverflowError:
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
     number = pd.to_numeric(value, errors="coerce") if isinstance(value, str) else math.nan
     return None if math.isnan(number) else float(number)
 
