@@ -179,7 +179,7 @@ def open_database(where: str, experiment: str, covariate: str | None, metrics: l
 def _connected(where: str) -> tuple[sa.Engine, Callable[[sa.Select[Any]], pd.DataFrame]]:
     """The database and a function that asks it; what it refuses becomes a sentence without secrets."""
     try:
-        engine = sa.create_engine(revealed(where))
+        engine = sa.create_engine(revealed(where), poolclass=sa.NullPool)  # none left open: SQLite then takes its -wal and -shm files away
     except ModuleNotFoundError as error:
         raise Refusal(f"The evidence {where} needs the package {error.name}: install it, then run again.") from None
     except (sa.exc.SQLAlchemyError, ValueError):  # which may quote the password
