@@ -127,7 +127,7 @@ def looked(task: Task, proof: Evidence, summary: pd.DataFrame, checks: list[Chec
 def guarded(task: Task, proof: Evidence, window: float, last: Look | None) -> pd.DataFrame:
     "Each guardrail: its difference, the worst that is compatible, its margin, and whether it held or is broken at this look."
     critical = last.bound.critical if last else np.inf
-    found = {name: guard(summed(proof, window, name), rail.margin, critical, higher_is_better=rail.better == "higher") for name, rail in task.abtest.guardrails.items()}
+    found = {name: guard(summed(proof, window, name), rail.margin, critical, higher_is_better=rail.better == "higher") for name, rail in task.abtest.guardrails.items() if name in proof.rows.c}
     table = pd.DataFrame(found, index=["difference", "worst", "margin", "held", "broken", "p"]).T.rename_axis("guardrail")
     p = table["p"].astype(float)
     return table.assign(holm=holm(p), benjamini_hochberg=benjamini_hochberg(p)) if len(p) else table
@@ -136,7 +136,7 @@ def guarded(task: Task, proof: Evidence, window: float, last: Look | None) -> pd
 def by_segment(task: Task, proof: Evidence, window: float) -> pd.DataFrame:
     "The effect in each level of each declared segment, and the p-value that it is the same in all of them."
     found = []
-    for segment in task.abtest.segments:
+    for segment in [name for name in task.abtest.segments if name in proof.rows.c]:
         levels = {str(level): effect_in(part) for level, part in summed(proof, window, segment=segment).groupby(segment)}
         seen = {level: effect for level, effect in levels.items() if effect}
         p = heterogeneity(list(seen.values())) if len(seen) > 1 else float("nan")

@@ -49,12 +49,12 @@ class Facts(NamedTuple):
 
 def checkup(rows: pd.DataFrame, facts: Facts, arrivals: pd.DataFrame) -> list[Check]:
     """Every check of a summary by arm, phase and day; arrivals counts outcomes by arm, age and delay in hours."""
-    arms, strays = {arm: rows[rows["arm"] == arm] for arm in ARMS}, facts.strays + int(rows["nobody"].sum())
+    arms = {arm: rows[rows["arm"] == arm] for arm in ARMS}
     said = {
         "sample ratio": _ratio(rows, facts.phases),
         "units in one arm": f"{facts.crossed:,} units are in both arms: leave them out, and look at how units are told apart and assigned" if facts.crossed else "",
         "units once": f"{facts.doubled:,} units have the same row more than once: leave out the copies, then run again" if facts.doubled else "",
-        "known units": f"{strays:,} outcomes belong to no known unit or decision: look at the ids that the outcomes are sent with" if strays else "",
+        "known units": f"{facts.strays:,} outcomes belong to no known unit or decision: look at the ids that the outcomes are sent with" if facts.strays else "",
         "exposure first": _counted(arms, "early", "an outcome from before the exposure", "look at the clocks, or at what is counted as the outcome"),
         "finite metric": _counted(arms, "broken", "a worth that is missing or infinite", "mend these rows"),
         "outcomes in both arms": _silent(arms),

@@ -24,7 +24,7 @@ from .tables import first_line, format_of, hidden, is_database, revealed
 DAY = 86_400.0
 ARMS = ("current", "release")
 NEEDED = ("unit", "arm", "value", "time")
-FAULTS = ("nobody", "silent", "early", "broken", "uncovered")  # rows without a unit; units without outcome, with one too early, not finite, without covariate
+FAULTS = ("silent", "early", "broken", "uncovered")  # units without outcome, with one too early, not finite, without covariate
 OPTIONAL = ("exposed", "phase", "covariate")
 ONE, ZERO = sa.cast(1, sa.Double), sa.cast(0, sa.Double)  # doubles: DuckDB adds up decimals several times slower
 PROBED = 250_000  # rows up to which every unit is looked at for repetition; of larger tables an even share of the units is
@@ -49,7 +49,7 @@ class Evidence:
     phases: list[dict[str, Any]]  # weights by arm, of each phase
     salts: dict[str, str] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
-    strays: int = 0  # outcomes for decisions that nobody knows
+    strays: int = 0  # outcomes for units or decisions that nobody knows
     repeated: bool = True  # whether a unit can have several rows
     doubled: int = 0  # units with the same row more than once
     crossed: int = 0  # units in more than one arm
@@ -95,7 +95,7 @@ def summed(evidence: Evidence, window: float, metric: str = "value", segment: st
     sums: dict[str, sa.ColumnElement[Any]] = {"exposed": rows, "y": total(y), "yy": total(y * y), "xy": total(x * y), "yyy": total(y * y * y),
         "absolute": total(sa.func.abs(y)), "largest": sa.func.max(sa.func.abs(y))}  # fmt: skip
     if plain:
-        lacking = {name: rows - sa.func.count(column) for name, column in (("broken", y), ("uncovered", x), ("nobody", u.c.unit))}
+        lacking = {name: rows - sa.func.count(column) for name, column in (("broken", y), ("uncovered", x))}
         sums |= {"units": rows, "d": rows, "dd": rows, "yd": total(y), "x": total(x), "xx": total(x * x), "xd": total(x), **lacking}
     else:
         d, one = u.c.d, sa.case((u.c.d > 0, ONE), else_=ZERO)
@@ -127,7 +127,7 @@ def _rows(evidence: Evidence, metric: str, segment: str | None) -> sa.Select[Any
     """The rows themselves, each a unit of one decision whose outcome is in; the metric is NULL where it is not finite."""
     r = evidence.rows.c
     y = sa.case((sa.func.abs(r[metric]) < 1e300, r[metric]))
-    return sa.select(r.unit, r.arm, r.phase, sa.func.floor(r.exposed / DAY).label("day"), *([r[segment]] if segment else []), y.label("y"), r.covariate.label("x"))
+    return sa.select(r.arm, r.phase, sa.func.floor(r.exposed / DAY).label("day"), *([r[segment]] if segment else []), y.label("y"), r.covariate.label("x"))
 
 
 def _by_unit(evidence: Evidence, window: float, metric: str, segment: str | None) -> sa.Select[Any]:
@@ -144,13 +144,12 @@ def _by_unit(evidence: Evidence, window: float, metric: str, segment: str | None
         "early": sa.case((r.happened < r.exposed, ONE), else_=ZERO),
         "broken": sa.case((sa.and_(known, sa.not_(finite)), ONE), else_=ZERO),
         "uncovered": sa.case((r.covariate.is_(None), ONE), else_=ZERO),
-        "nobody": sa.case((r.unit.is_(None), ONE), else_=ZERO),
     }
     x: sa.ColumnElement[Any] = sa.func.coalesce(r.covariate, ZERO)
     keys = [r.arm, *([r[segment]] if segment else [])]
     first: list[sa.ColumnElement[Any]] = [r.phase, sa.func.floor(r.exposed / DAY)]
     if evidence.repeated:
-        parts = {name: sa.func.sum(part) if name in ("d", "y", "nobody") else sa.func.max(part) for name, part in parts.items()}
+        parts = {name: sa.func.sum(part) if name in ("d", "y") else sa.func.max(part) for name, part in parts.items()}
         x, first = sa.func.sum(x * r.weight) / sa.func.sum(r.weight), [sa.func.min(r.phase), sa.func.floor(sa.func.min(r.exposed) / DAY)]
     parts |= {"phase": first[0], "day": first[1], "x": x, "silent": sa.case((parts["d"] > 0, 1 - parts["answered"]), else_=ZERO)}
     chosen = sa.select(*keys, *(part.label(name) for name, part in parts.items()))
@@ -179,7 +178,7 @@ def open_database(where: str, experiment: str, covariate: str | None, metrics: l
 def _connected(where: str) -> tuple[sa.Engine, Callable[[sa.Select[Any]], pd.DataFrame]]:
     """The database and a function that asks it; what it refuses becomes a sentence without secrets."""
     try:
-        engine = sa.create_engine(revealed(where))
+        engine = sa.create_engine(revealed(where), poolclass=sa.NullPool)  # none left open: SQLite then takes its -wal and -shm files away
     except ModuleNotFoundError as error:
         raise Refusal(f"The evidence {where} needs the package {error.name}: install it, then run again.") from None
     except (sa.exc.SQLAlchemyError, ValueError):  # which may quote the password
@@ -242,7 +241,7 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
     label, arms = name or Path(where).name, {theirs: ours for theirs, ours in _pairs(mapping).items() if ours in ARMS}
     try:
         connection.execute(f"CREATE VIEW rows AS SELECT {selected} FROM source")
-        top = connection.execute("SELECT greatest(max(exposed), max(arrived)), count(*), count(exposed) FROM rows").fetchall()[0]
+        top = connection.execute("SELECT greatest(max(exposed), max(arrived)), count(*), count(exposed), count(unit) FROM rows").fetchall()[0]
     except duckdb.Error as error:
         raise Refusal(f"{where} cannot be read as evidence: {first_line(error)}") from None
     if top[1] != top[2]:
@@ -256,7 +255,7 @@ def open_table(where: str, name: str, mapping: str, share: float, others: list[s
             raise Refusal(f"{where} cannot be read as evidence: {first_line(error)}") from None
 
     rows = sa.table("rows", *(sa.column(column, sa.Text if column in ("arm", "unit") else sa.Double) for column in parts))
-    evidence = Evidence(label, rows, ask, now or float(top[0] or 0), [{"weights": {"current": 1 - share, "release": share}}], arms=arms, final="exposed" not in known)
+    evidence = Evidence(label, rows, ask, now or float(top[0] or 0), [{"weights": {"current": 1 - share, "release": share}}], strays=top[1] - top[3], arms=arms, final="exposed" not in known)
     return _probed(evidence)
 
 

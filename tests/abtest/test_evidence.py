@@ -382,3 +382,11 @@ def test_other_arms_are_a_sentence(tmp_path: Path) -> None:
         open_evidence(str(tmp_path / "nothing.csv"))
     with pytest.raises(Refusal, match="1 of 20 rows have no time in 'time'"):
         open_evidence(table(tmp_path, frame.assign(time=[None, *frame["time"][1:]])))
+
+
+def test_reading_leaves_no_file_beside_a_sqlite_database(tmp_path: Path) -> None:
+    engine = database.create(tmp_path / "decisions.db")
+    written(engine, traffic(200))
+    engine.dispose()
+    summed(open_evidence(f"sqlite:///{tmp_path / 'decisions.db'}", now=NOW), 0.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["decisions.db"]
