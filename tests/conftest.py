@@ -30,6 +30,8 @@ def surroundings(folder: Path) -> dict[str, str]:
             old.backup(new)
             place = (folder / "mlruns").as_uri()
             new.execute("update experiments set artifact_location = ? || '/' || name", [place])
+            for table in ("registered_model_aliases", "model_version_tags", "model_versions", "registered_model_tags", "registered_models"):
+                new.execute(f"delete from {table}")  # what runs by hand have registered
             new.commit()
     own = {"ML_WORKFLOW_REPORTS": str(folder / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{database}", "MLFLOW_DISABLE_TELEMETRY": "true"}
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "ML_WORKFLOW_DEBUG")} | own
@@ -99,7 +101,7 @@ def postgres() -> Iterator[Callable[[], str]]:
         for path in (place / "data", place / "socket"):
             shutil.chown(path, user)
         base = ["-D", str(place / "data")]
-        subprocess.run([programs / "initdb", *base, "-A", "scram-sha-256", "-U", "tester", f"--pwfile={place / 'secret'}", "-N"], user=user, cwd=place, check=True, capture_output=True)
+        subprocess.run([programs / "initdb", *base, "-A", "scram-sha-256", "-U", "tester", "-E", "UTF8", "--no-locale", f"--pwfile={place / 'secret'}", "-N"], user=user, cwd=place, check=True, capture_output=True)
         options = f"-c listen_addresses='' -c unix_socket_directories={place / 'socket'} -c fsync=off -c max_connections=100"
         control = [programs / "pg_ctl", *base, "-w"]
         subprocess.run([*control, "-o", options, "-l", place / "data" / "log", "start"], user=user, cwd=place, check=True, capture_output=True)

@@ -26,8 +26,7 @@ def serving(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     release = finished / "files" / "release"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", env["MLFLOW_TRACKING_URI"])
-        register("penguins", release, digest_of(contents(release)), {}, {}, {"run": finished.name})
-        promote("penguins", "1")
+        promote("penguins", register("penguins", release, digest_of(contents(release)), {}, {}, {"run": finished.name}))
     return env
 
 

@@ -25,15 +25,15 @@ def house(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
     return project, env
 
 
-def test_promote_and_rollback_switch_the_champion_and_versions_shows_it(house: tuple[Path, dict[str, str]]) -> None:
+def test_promote_and_rollback_switch_the_champion_and_versions_shows_it(house: tuple[Path, dict[str, str]], finished: Path) -> None:
     project, env = house
     assert workflow("promote", "penguins", "1", env=env, cwd=project).stdout == "penguins is served by version 1 now.\n"
     assert workflow("promote", "penguins", "challenger", env=env, cwd=project).stdout == "penguins is served by version 2 now.\n"
     assert workflow("rollback", "penguins", env=env, cwd=project).stdout == "penguins is served by version 1 again.\n"
-    shown = workflow("versions", env=env, cwd=project)
+    shown = workflow("versions", "penguins", env=env, cwd=project)
     assert shown.stderr == ""
     lines = [line.split() for line in shown.stdout.splitlines() if line.strip()]
-    assert lines[2][:3] == ["2", "challenger", lines[2][2]] and lines[3][:3] == ["1", "champion", "run-1"]
+    assert lines[2][:3] == ["2", "challenger", finished.name] and lines[3][:3] == ["1", "champion", "run-1"]
     assert "log_loss 0.25" in shown.stdout and "1,234" in shown.stdout and shown.stdout.count("UTC") == 2
     again = workflow("rollback", "penguins", env=env, cwd=project)
     assert again.returncode == 2 and "nothing to go back to" in again.stderr
