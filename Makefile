@@ -64,7 +64,7 @@ deploy/.env:
 	metrics=$$(secret); printf 'POSTGRES_PASSWORD=%s\nMETRICS_KEY=%s\nML_WORKFLOW_KEYS="client:predict+outcomes:%s prometheus:admin:%s"\n' \
 	    "$$(secret)" "$$metrics" "$$(secret)" "$$metrics" > $@
 
-up: deploy/.env  ## start API, databases, monitoring and retraining in containers (TASK=credit)
+up: deploy/.env  ## start the API and its databases in containers (TASK=credit)
 	@TASK=$(TASK) docker compose -f deploy/compose.yaml up --build --detach --wait $(ARGS)
 
 LOCKED = -q --universal --python-version 3.11 --no-header --no-annotate $(ARGS)

@@ -40,8 +40,11 @@ class Rows:
 class Suggests(Protocol):
     """What an Optuna trial offers."""
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number between the bounds."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """A whole number between the bounds."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if not {"generated", "_build"} & set(path.parts))]
 # Programs of libraries: that they are installed is what a page promises of them.
-PROGRAMS = {"dask", "papermill", "pre-commit"}
+PROGRAMS = {"copier", "dask", "papermill", "pre-commit"}
 
 # The command that the subject of a page begins with: the page is checked as soon as the command exists.
-BEGINS_WITH = {"docs/howto/serving.md": "serve", "docs/howto/ab-test.md": "experiment", "docs/howto/going-live.md": "monitor", "docs/runbook.md": "monitor"}
+BEGINS_WITH = {"docs/howto/serving.md": "serve", "docs/howto/ab-test.md": "experiment", "docs/howto/going-live.md": "promote", "docs/runbook.md": "promote"}
 COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
