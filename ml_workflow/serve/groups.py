@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 LARGEST = 500
@@ -41,7 +41,14 @@ class Groups:
             size += len(group[-1].rows)
         self.busy = True
         loop = asyncio.get_running_loop()
-        self.thread.submit(_computed, group).add_done_callback(lambda done: loop.call_soon_threadsafe(self._answer, group, done.result()))
+
+        def told(done: "Future[list[Any]]") -> None:
+            try:
+                loop.call_soon_threadsafe(self._answer, group, done.result())
+            except RuntimeError:  # the loop has ended, and its callers with it
+                self.busy = False
+
+        self.thread.submit(_computed, group).add_done_callback(told)
 
     def _answer(self, group: list[Waiting], results: list[Any]) -> None:
         self.busy = False

@@ -97,7 +97,11 @@ def open(url: str) -> sa.Engine:
     """The decisions database at the URL, its tables made if it is empty; raises Unavailable in a sentence."""
     engine = connect(url)
     if engine.dialect.name == "sqlite":
-        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        place = Path(str(engine.url.database)).parent
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"The decisions database cannot be kept in {place}: {error.strerror}. Make the folder, or name another database by ML_WORKFLOW_DATABASE.") from None
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # where several processes may find it empty at once
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(BUILDING)))

@@ -9,7 +9,7 @@ import pytest
 import schemathesis
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from ml_workflow.pipeline.corruptions import CORRUPTIONS, Columns
 from ml_workflow.serve.rows import as_json, faults
@@ -59,7 +59,7 @@ def test_nothing_that_schemathesis_sends_breaks_the_api_or_its_schema(api: FastA
     described = schemathesis.openapi.from_asgi("/openapi.json", api).find_operation_by_id(operation)
 
     @given(case=described.as_strategy() | described.as_strategy(schemathesis.GenerationMode.NEGATIVE))
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     def sent(case: Any) -> None:
         case.call_and_validate()
 
