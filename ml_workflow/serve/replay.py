@@ -22,16 +22,21 @@ class Replay(NamedTuple):
 
 
 def replayed(url: str, decision: str) -> Replay:
-    """Compute a decision again by the released code; one without a score was made by the current process."""
+    """Compute a decision again by the released code.
+
+    One without a score, or with one in shadow, was made by the current process; one that was drawn at random has its score alone compared.
+    """
     kept = _kept(url, decision)
     name, _, number = kept["version"].rpartition("/")
     release = registered(name, number)
     frame = as_promised(release.contract, pd.DataFrame([kept["row"]]))
-    if kept["score"] is None:
-        return Replay(kept["version"], _differences({"action": kept["action"]}, {"action": plain(release.current(frame))}))
-    scores = np.asarray(release.score(frame))
-    again = {"score": plain(scores), "action": plain(release.decide(frame, scores))}
-    return Replay(kept["version"], _differences({"score": kept["score"], "action": kept["action"]}, again))
+    shadow = isinstance(kept["score"], dict)
+    then = {"score": kept["score"]["shadow"] if shadow else kept["score"], "action": kept["action"]}
+    scores = None if then["score"] is None else np.asarray(release.score(frame))
+    action = release.current(frame) if scores is None or shadow else release.decide(frame, scores)
+    again = {"score": None if scores is None else plain(scores), "action": plain(action)}
+    drawn = kept["propensity"] is not None and kept["propensity"] < 0.5
+    return Replay(kept["version"], _differences({name: then[name] for name in then if name == "score" or not drawn}, again))
 
 
 def plain(values: Any) -> Any:
@@ -41,7 +46,7 @@ def plain(values: Any) -> Any:
 
 def _kept(url: str, decision: str) -> dict[str, Any]:
     """The row, version, score and action of a decision; refused when it is unknown or its row was not kept."""
-    columns = [decisions.c[name] for name in ("row", "version", "score", "action")]
+    columns = [decisions.c[name] for name in ("row", "version", "score", "action", "propensity")]
     with connected(url) as connection:
         found = connection.execute(sa.select(*columns).where(decisions.c.id == decision)).mappings().first()
     if found is None or found["row"] is None:

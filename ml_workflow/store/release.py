@@ -93,7 +93,8 @@ class Release:
 
     def decide(self, frame: pd.DataFrame, scores: Any) -> Any:
         """Actions by greatest expected value."""
-        return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"], self.card.get("errors"))
+        later = [self.card["errors"]] if "errors" in self.card else []  # which releases of before do not know
+        return self._module("define").decide_by_value(self.task(), frame, scores, self.card["classes"], *later)
 
     def quarantined(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The rows that keep the contract and have a unit, and the others with the reason; together every row once."""

@@ -88,9 +88,9 @@ def _copy(connection: sa.Connection, table: sa.Table, frame: pd.DataFrame) -> No
     quote = connection.dialect.identifier_preparer.quote
     columns, text = ", ".join(quote(name) for name in frame.columns), io.StringIO()
     wide = {name: "float64" for name in frame.select_dtypes("float32")}  # else its shorter text would be another number
-    frame.astype(wide).to_csv(text, index=False, header=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z")
+    frame.astype(wide).to_csv(text, index=False, header=False, na_rep=r"\N", date_format="%Y-%m-%dT%H:%M:%S.%f%z")
     driver: Any = connection.connection.driver_connection
-    with driver.cursor().copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN WITH (FORMAT csv)") as copy:
+    with driver.cursor().copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '\\N')") as copy:
         copy.write(text.getvalue())
 
 
