@@ -148,6 +148,7 @@ SECRET = secrets.token_hex(24)
 OURS = {"PYTHONPATH": "/app", "MLFLOW_TRACKING_URI": "sqlite:////app/var/mlflow.db", "ML_WORKFLOW_KEYS": f"client:predict+outcomes:{SECRET}"}
 
 
+@pytest.mark.prove
 def test_the_api_without_root_on_a_read_only_disk(disk: Path, finished: Path, env: dict[str, str]) -> None:
     champion(disk, env)
     command, asked = ask_and_command("image")

@@ -86,6 +86,7 @@ def test_files_and_tables_get_the_scores_of_the_notebook(finished: Path, serving
     equal_to_the_notebook(table(target, "again"), promised)
 
 
+@pytest.mark.prove
 def test_rows_that_break_the_contract_are_put_aside_once_and_counts_add_up(finished: Path, serving: dict[str, str], target: str, tmp_path: Path) -> None:
     rows, _ = holdout(finished)
     dirty = pd.concat([rows, rows.tail(3)]).astype({"body_mass_g": object, "row": object})
@@ -104,6 +105,7 @@ def test_rows_that_break_the_contract_are_put_aside_once_and_counts_add_up(finis
     assert len(table(target, "penguins_scores")) == len(rows) - 3
 
 
+@pytest.mark.prove
 def test_a_kill_in_mid_run_loses_and_doubles_no_row(finished: Path, serving: dict[str, str], target: str, tmp_path: Path) -> None:
     rows, promised = holdout(finished)
     many = pd.concat([rows] * 6000, ignore_index=True)
@@ -154,6 +156,7 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence_without_the_password(fin
     assert workflow("score", "whales", "--from", "a", "--to", good, env=serving).returncode == 2
 
 
+@pytest.mark.prove
 def test_every_pass_takes_what_is_new_until_it_is_stopped(finished: Path, serving: dict[str, str], target: str, tmp_path: Path) -> None:
     rows, promised = holdout(finished)
     (tmp_path / "in").mkdir()

@@ -71,6 +71,7 @@ def answers(project: Path) -> dict[str, str]:
     return dict(yaml.safe_load((project / ".copier-answers.yml").read_text()))
 
 
+@pytest.mark.prove
 def test_a_new_project_passes_its_own_tests_which_run_its_task(template: Path) -> None:
     project = made(template)
     assert git(project, "status", "--porcelain") == "" and len(git(project, "log", "--oneline").splitlines()) == 1
@@ -167,7 +168,8 @@ def improved(template: Path) -> None:
     commit(template)
 
 
-@pytest.mark.parametrize("and_tested", [False, pytest.param(True, marks=pytest.mark.prove)], ids=["files", "and_tested"])
+@pytest.mark.prove
+@pytest.mark.parametrize("and_tested", [False, True], ids=["files", "and_tested"])
 def test_an_update_over_edits_ends_without_conflict_and_leaves_them(and_tested: bool, template: Path) -> None:
     if not and_tested:
         settings = (template / "copier.yml").read_text()
