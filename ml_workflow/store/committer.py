@@ -47,6 +47,8 @@ class Committer:
         self.thread.join()
 
     def _put(self, what: Request | Sequence[Exposure]) -> "Future[Any]":
+        if not self.thread.is_alive():
+            raise Unavailable("The service is ending: ask again, and another process answers.")
         job = Job(what, Future())
         job.future.set_running_or_notify_cancel()  # from here on it is written, even if nobody waits any more
         self.waiting.put(job)

@@ -6,13 +6,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pandas as pd
-import sqlalchemy as sa
 
 from ..errors import Refusal
 from .files import read, reading, root
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"} | {
     ".json": "json", ".jsonl": "json", ".ndjson": "json", ".xlsx": "excel", ".xls": "excel"}  # fmt: skip
@@ -123,17 +126,21 @@ def _is_utf8(path: Path) -> bool:
 
 def read_database(uri: str, query: str | None) -> pd.DataFrame:
     """The rows of a query, noted by their content; the URL's ${NAME} are taken from the environment."""
+    from sqlalchemy import text
+
     if not query:
         raise Refusal(f"The source {uri} is a database: say in the task file which rows by `query: SELECT …`.")
     with connected(uri) as connection:
-        frame = pd.read_sql(sa.text(query), connection)
+        frame = pd.read_sql(text(query), connection)
     read[f"query:{uri}:{query}"] = str(pd.util.hash_pandas_object(frame.astype(str)).sum())
     return frame
 
 
 @contextmanager
-def connected(uri: str) -> Iterator[sa.Connection]:
+def connected(uri: str) -> "Iterator[Connection]":
     """A connection to the database at a URL, whose ${NAME} are taken from the environment; what the database refuses ends in a sentence without secrets."""
+    import sqlalchemy as sa  # here: a release keeps this module and reads no database
+
     try:
         engine = sa.create_engine(revealed(uri))
     except ModuleNotFoundError as error:
