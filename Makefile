@@ -46,7 +46,7 @@ test: .venv/.tests var/mlflow.db  ## run every test that is not long, and the li
 	$(BIN)/mypy
 	$(BIN)/ml-workflow run $(SMALL) --force || [ $$? -eq 3 ]
 	$(BIN)/nbdev-test --n-workers 1
-	$(BIN)/pytest -m "not prove"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not prove"
 
 prove: .venv/.tests var/mlflow.db  ## run the long tests
 	$(BIN)/pytest -m prove
