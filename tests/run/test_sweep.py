@@ -40,11 +40,6 @@ def records(env: dict[str, str]) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in paths]
 
 
-def heard() -> None:
-    """Hear Ctrl-C even where tests run in the background, which ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def processes_of(env: dict[str, str]) -> list[str]:
     """The processes that work for these reports; those about to end are waited for."""
     found = []
@@ -60,8 +55,9 @@ class Swept:
 
     def __init__(self, folder: Path) -> None:
         self.env, file = surroundings(folder), written(folder, GRID)
-        command = [sys.executable, "-m", "ml_workflow.cli", "sweep", str(file), "--jobs", "2"]
-        started = subprocess.Popen(command, cwd=ROOT, env={**self.env, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard)
+        # `env`: tests that run in the background ignore Ctrl-C, and a child would inherit that
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "ml_workflow.cli", "sweep", str(file), "--jobs", "2"]
+        started = subprocess.Popen(command, cwd=ROOT, env={**self.env, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         assert started.stdout and started.stderr
         self.first_line = started.stdout.readline()
         os.killpg(started.pid, signal.SIGINT)  # as a terminal does
