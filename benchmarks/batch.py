@@ -139,14 +139,15 @@ def index(folder: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     sys.path.insert(0, str(HOME))
-    from tests.run.test_index import CHROMIUM, record, write
+    from tests.run.test_index import record, write
 
-    if CHROMIUM is None:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
         return print("index of 500 runs: not measured, there is no Chromium")
     os.environ["ML_WORKFLOW_REPORTS"] = str(folder / "index")
     page_file = write(folder / "index", [record(number) for number in range(500)])
     with sync_playwright() as started:
-        page = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page()
+        page = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
         times = []
         for _ in range(5):
             page.goto(page_file.as_uri())

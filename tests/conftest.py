@@ -1,5 +1,7 @@
-"""What several tests need: the command line as a process, copies of the project, one finished run, a PostgreSQL."""
+"""What several tests need: the command line, copies of the project, one finished run, a browser, a PostgreSQL."""
 
+import contextlib
+import io
 import json
 import os
 import pwd
@@ -42,6 +44,21 @@ def workflow(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.C
     return subprocess.run([sys.executable, "-m", "ml_workflow.cli", *words], env=env, cwd=cwd, capture_output=True, text=True, timeout=900)
 
 
+def called(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """`ml-workflow` with these words within this process, where its imports are paid for once."""
+    from ml_workflow.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["ml-workflow", *words])
+        main()
+        sys.exit()
+    return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
 def newest(env: dict[str, str]) -> Path:
     """The folder of the newest run."""
     return max((p.parent for p in Path(env["ML_WORKFLOW_REPORTS"]).glob("*/run.json") if not p.parent.is_symlink()), key=lambda p: p.stat().st_ctime)
@@ -81,6 +98,20 @@ def finished(env: dict[str, str]) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return (Path(env["ML_WORKFLOW_REPORTS"]) / "latest").resolve()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real browser; there can be one in a process."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from ml_workflow.dataset import contract_of, faults, quarantined
 from ml_workflow.store.tables import read_table
 from ml_workflow.store.task import read_task
-from tests.conftest import surroundings, workflow
+from tests.conftest import called, surroundings
 
 TASK = read_task(Path("tasks") / "penguins.yaml")
 
@@ -67,20 +67,20 @@ def test_a_table_without_a_column_is_wholly_aside(frame: pd.DataFrame) -> None:
 def test_the_command_refuses_or_puts_aside(tmp_path: Path, finished: Path, env: dict[str, str]) -> None:
     table = read_table("data/penguins.csv.gz")
     table.to_csv(tmp_path / "new.csv", index=False)
-    fine = workflow("check", "penguins", "--table", str(tmp_path / "new.csv"), env=env)
+    fine = called("check", "penguins", "--table", str(tmp_path / "new.csv"), env=env)
     assert fine.returncode == 0 and "344 of 344 rows keep the contract" in fine.stdout, fine.stdout + fine.stderr
     table.assign(island=["Atlantis"] * 5 + list(table["island"][5:])).to_csv(tmp_path / "new.csv", index=False)
-    refused = workflow("check", "penguins", "--table", str(tmp_path / "new.csv"), env=env)
+    refused = called("check", "penguins", "--table", str(tmp_path / "new.csv"), env=env)
     assert refused.returncode == 2 and "island" in refused.stdout and "5 of 344 rows break the contract" in refused.stderr
     assert "Traceback" not in refused.stderr
-    put = workflow("check", "penguins", "--table", str(tmp_path / "new.csv"), "--quarantine", str(tmp_path / "bad.csv"), env=env)
+    put = called("check", "penguins", "--table", str(tmp_path / "new.csv"), "--quarantine", str(tmp_path / "bad.csv"), env=env)
     assert put.returncode == 0 and "339 of 344 rows" in put.stdout
     bad = pd.read_csv(tmp_path / "bad.csv")
     assert len(bad) == 5 and bad["reason"].str.contains("island").all()
-    again = workflow("check", "penguins", "--table", str(tmp_path / "new.csv"), "--quarantine", str(tmp_path / "bad.csv"), env=env)
+    again = called("check", "penguins", "--table", str(tmp_path / "new.csv"), "--quarantine", str(tmp_path / "bad.csv"), env=env)
     assert again.returncode == 2 and "exists already" in again.stderr
 
 
 def test_without_a_run_there_is_no_contract(tmp_path: Path) -> None:
-    done = workflow("check", "penguins", "--table", "data/penguins.csv.gz", env=surroundings(tmp_path))
+    done = called("check", "penguins", "--table", "data/penguins.csv.gz", env=surroundings(tmp_path))
     assert done.returncode == 2 and "No run of penguins has made a contract" in done.stderr

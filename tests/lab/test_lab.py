@@ -18,9 +18,6 @@ from traitlets.config import PyFileConfigLoader
 from ml_workflow.store.run import STAGES
 from tests.conftest import ROOT, copy_of_the_project, edit, record
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
 
 def rows() -> list[list[str]]:
     """Notebook, takes and gives of each row of the page to start from."""
@@ -99,10 +96,8 @@ def lab(project: Path, env: dict[str, str]) -> Iterator[str]:
 
 
 @pytest.mark.prove
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
-def test_03_opens_from_the_launcher_runs_to_its_verdict_and_is_exported_when_saved(finished: Path, lab: str, project: Path) -> None:
-    with playwright.sync_playwright() as started:
-        page: Any = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page(viewport={"width": 1280, "height": 1000})
+def test_03_opens_from_the_launcher_runs_to_its_verdict_and_is_exported_when_saved(browser: Any, finished: Path, lab: str, project: Path) -> None:
+    with browser.new_page(viewport={"width": 1280, "height": 1000}) as page:
         page.set_default_timeout(240_000)
         page.goto(lab)
         links = page.locator(".jp-MarkdownViewer td a")

@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,6 @@ import pytest
 
 from ml_workflow.run import pages
 from ml_workflow.store.run import STAGES
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
 
 def record(number: int, **changes: Any) -> dict[str, Any]:
@@ -41,14 +36,6 @@ def write(reports: Path, records: list[dict[str, Any]]) -> Path:
         (reports / entry["run"] / "run.json").write_text(json.dumps(entry))
         (reports / entry["run"] / "files" / "task.yaml").write_text("name: penguins\nvalue:\n  currency: $\n")
     return pages.write_index()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

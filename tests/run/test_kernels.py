@@ -175,7 +175,7 @@ def test_a_prepared_kernel_runs_in_the_folder_and_environment_of_the_notebook(
     warm.prepare()
     warm.prepare()
     monkeypatch.setenv("MARK", "new")
-    assert value(warm, tmp_path, "import os\nos.getcwd(), os.environ['MARK']") == f"('{tmp_path}', 'new')"
+    assert value(warm, tmp_path, "import os\nos.getcwd() + os.environ['MARK']") == f"'{tmp_path}new'"
 
 
 def test_a_kernel_that_died_while_it_waited_is_replaced(warm: Kernels, tmp_path: Path) -> None:

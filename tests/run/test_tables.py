@@ -68,7 +68,7 @@ def test_a_table_that_teaches_nothing_is_refused_in_one_sentence(name: str, proj
 def test_an_awkward_table_runs_to_a_verdict(project: Path, tmp_path: Path) -> None:
     (tmp_path / "awkward.csv").write_bytes(b"\xef\xbb\xbf" + csv(awkward(), sep=";"))
     env = surroundings(tmp_path)
-    done = workflow("run", str(tmp_path / "awkward.csv"), "--target", "t", "--force", "-p", "time_budget=1", env=env, cwd=project)
+    done = workflow("run", str(tmp_path / "awkward.csv"), "--target", "t", "--force", "-p", "time_budget=1", "-p", "folds=2", env=env, cwd=project)
     assert done.returncode in (0, 3) and "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     run = record(newest(env))
     assert [s["status"] for s in run["stages"]] == ["done"] * 6
@@ -91,6 +91,7 @@ def test_other_forms_of_a_table_are_drafted_alike(form: str, project: Path, tmp_
     assert done.returncode == 0 and "by: time" in next((project / "tasks").glob(f"form-{form}.yaml")).read_text(), done.stdout + done.stderr
 
 
+@pytest.mark.prove
 def test_a_thousand_columns_reach_the_referee(project: Path, tmp_path: Path) -> None:
     wide = plain().join(pd.DataFrame(RNG.normal(size=(SIZE, 1000)).round(3), columns=[f"c{n}" for n in range(1000)]))
     wide.to_csv(tmp_path / "wide.csv", index=False)
@@ -106,12 +107,12 @@ def test_another_target_edits_the_task_and_nothing_else(project: Path, tmp_path:
     assert "column: species" in task
     (project / "tasks" / "sex.yaml").write_text(content)
     env = surroundings(tmp_path)
-    done = workflow("run", "sex", "--force", "-p", "time_budget=1", env=env, cwd=project)
+    done = workflow("run", "sex", "--force", "-p", "time_budget=1", "-p", "folds=2", env=env, cwd=project)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     run = record(newest(env))
     assert [s["status"] for s in run["stages"]] == ["done"] * 6 and run["task"] == "sex"
     edit(project / "tasks" / "sex.yaml", "target: {column: sex, kind: binary, positive: male}", "target: {column: body_mass_g, kind: regression}")
-    done = workflow("run", "sex", "--force", "-p", "time_budget=1", env=env, cwd=project)
+    done = workflow("run", "sex", "--force", "-p", "time_budget=1", "-p", "folds=2", env=env, cwd=project)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     assert "rmse" in record(newest(env))["stages"][4]["verdict"]["figures"]
     assert {p: p.read_bytes() for p in before} == before
@@ -124,7 +125,7 @@ def test_private_columns_are_in_no_page_log_or_record(project: Path, tmp_path: P
     assert workflow("task", str(tmp_path / "people.csv"), "--target", "t", env=env, cwd=project).returncode == 0
     path = project / "tasks" / "people.yaml"
     path.write_text(path.read_text() + "private: [name, iban]\n")
-    done = workflow("run", "people", "--force", "-p", "time_budget=1", env=env, cwd=project)
+    done = workflow("run", "people", "--force", "-p", "time_budget=1", "-p", "folds=2", env=env, cwd=project)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     folder = newest(env)
     shown = {p.name: p.read_text(encoding="utf-8") for p in folder.rglob("*") if p.suffix in (".html", ".ipynb", ".json", ".yaml")} | {"console": done.stdout + done.stderr}

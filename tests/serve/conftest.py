@@ -48,9 +48,9 @@ def home_of(run: Path, task: str, folder: Path) -> Home:
     return Home(folder, env, run, live)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def api(home: Home) -> FastAPI:
-    """The API without keys; one for all tests, for when an application ends, so does what is live."""
+    """The API without keys."""
     return application(home.live, [])
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ml_workflow.store.registry import promote, register
 from ml_workflow.store.release import contents, digest_of
-from tests.conftest import PASSWORD, ROOT, record, surroundings, workflow
+from tests.conftest import PASSWORD, ROOT, called, record, surroundings, workflow
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def table(url: str, name: str) -> pd.DataFrame:
 
 def scored(*words: str, env: dict[str, str]) -> str:
     """What `score` says of a pass that ends well."""
-    done = workflow("score", *words, env=env)
+    done = called("score", *words, env=env)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 
@@ -150,10 +150,10 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence_without_the_password(fin
         (("--from", str(tmp_path / "rows.csv"), "--to", good, "--every", "soon"), "60s"),
         (("--from", str(tmp_path / "rows.csv"), "--to", down), "did not answer"),
     ):
-        done = workflow("score", "penguins", *words, env=serving)
+        done = called("score", "penguins", *words, env=serving)
         assert (done.returncode, done.stdout) == (2, ""), (words, done)
         assert sentence in done.stderr and "Traceback" not in done.stderr and PASSWORD not in done.stderr, (words, done.stderr)
-    assert workflow("score", "whales", "--from", "a", "--to", good, env=serving).returncode == 2
+    assert called("score", "whales", "--from", "a", "--to", good, env=serving).returncode == 2
 
 
 @pytest.mark.prove
@@ -180,7 +180,7 @@ def test_every_pass_takes_what_is_new_until_it_is_stopped(finished: Path, servin
 def test_regression_and_two_classes_get_the_scores_of_the_notebook(task: str, serving: dict[str, str], target: str, tmp_path: Path) -> None:
     done = workflow("run", task, "--until", "04_scale", "--force", "-p", "time_budget=2", env=serving)
     assert done.returncode in (0, 3), done.stderr
-    assert workflow("promote", task, "challenger", env=serving).returncode == 0
+    assert called("promote", task, "challenger", env=serving).returncode == 0
     run = (Path(serving["ML_WORKFLOW_REPORTS"]) / "latest").resolve()
     assert record(run)["task"] == task
     rows, promised = holdout(run)

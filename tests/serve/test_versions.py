@@ -8,7 +8,7 @@ import pytest
 from ml_workflow.store.decisions import create, insert
 from ml_workflow.store.registry import register
 from ml_workflow.store.release import contents, digest_of, load_release
-from tests.conftest import copy_of_the_project, edit, surroundings, workflow
+from tests.conftest import called, copy_of_the_project, edit, surroundings
 
 
 @pytest.fixture
@@ -27,15 +27,15 @@ def house(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
 
 def test_promote_and_rollback_switch_the_champion_and_versions_shows_it(house: tuple[Path, dict[str, str]], finished: Path) -> None:
     project, env = house
-    assert workflow("promote", "penguins", "1", env=env, cwd=project).stdout == "penguins is served by version 1 now.\n"
-    assert workflow("promote", "penguins", "challenger", env=env, cwd=project).stdout == "penguins is served by version 2 now.\n"
-    assert workflow("rollback", "penguins", env=env, cwd=project).stdout == "penguins is served by version 1 again.\n"
-    shown = workflow("versions", "penguins", env=env, cwd=project)
+    assert called("promote", "penguins", "1", env=env, cwd=project).stdout == "penguins is served by version 1 now.\n"
+    assert called("promote", "penguins", "challenger", env=env, cwd=project).stdout == "penguins is served by version 2 now.\n"
+    assert called("rollback", "penguins", env=env, cwd=project).stdout == "penguins is served by version 1 again.\n"
+    shown = called("versions", "penguins", env=env, cwd=project)
     assert shown.stderr == ""
     lines = [line.split() for line in shown.stdout.splitlines() if line.strip()]
     assert lines[2][:3] == ["2", "challenger", finished.name] and lines[3][:3] == ["1", "champion", "run-1"]
     assert "log_loss 0.25" in shown.stdout and "1,234" in shown.stdout and shown.stdout.count("UTC") == 2
-    again = workflow("rollback", "penguins", env=env, cwd=project)
+    again = called("rollback", "penguins", env=env, cwd=project)
     assert again.returncode == 2 and "nothing to go back to" in again.stderr
 
 
@@ -55,5 +55,5 @@ def test_a_past_decision_comes_out_bit_for_bit_after_the_project_was_edited(hous
     engine.dispose()
     edit(project / "ml_workflow" / "dataset.py", '    "No features: the table as it is."\n    return frame', '    "No features."\n    return frame * 2')
     for decision, status, said in (("a", 0, "the same, bit for bit"), ("b", 3, "action was Dodo and is"), ("c", 0, "the same"), ("d", 2, "is not in the decisions database")):
-        done = workflow("replay", decision, env=env, cwd=project)
+        done = called("replay", decision, env=env, cwd=project)
         assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done

@@ -12,7 +12,7 @@ from ml_workflow.serve.experiments import end, exposures, kill, ramp, served, st
 from ml_workflow.store.decisions import Decision, Outcome, Request, expose, keep, keep_outcomes
 from ml_workflow.store.decisions import open as open_database
 from ml_workflow.store.experiments import Experiment, experiment, progress, running, strays_apart
-from tests.conftest import surroundings, workflow
+from tests.conftest import called, surroundings
 
 UNITS = [str(unit) for unit in range(2000)]
 
@@ -107,7 +107,7 @@ def test_the_commands_from_start_to_end(tmp_path: Path) -> None:
     env = surroundings(tmp_path) | {"ML_WORKFLOW_DATABASE": f"sqlite:///{tmp_path}/d.db"}
 
     def said(*words: str, status: int = 0) -> str:
-        done = workflow("experiment", *words, env=env)
+        done = called("experiment", *words, env=env)
         assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
         return done.stdout + done.stderr
 
