@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from ml_workflow.abtest import health, metric_of
 from ml_workflow.errors import Refusal
 from ml_workflow.serve.experiments import read_plan, start
 from ml_workflow.statistics.checkup import Facts, checkup
@@ -18,6 +19,7 @@ from ml_workflow.statistics.looks import effect_in, guard, looks_in, sums_in
 from ml_workflow.statistics.summary import sums_by_unit, sums_of
 from ml_workflow.store import decisions as database
 from ml_workflow.store.evidence import DAY, Evidence, bound, delays, departures, open_evidence, summed
+from ml_workflow.store.task import read_task, task_path
 
 START = 1_800_000_000.0 // DAY * DAY
 NAME, SALTS, WEIGHTS = "blue-button", {"inclusion_salt": "a", "arm_salt": "b"}, {"current": 0.5, "release": 0.5}
@@ -289,6 +291,16 @@ def test_weights_or_a_metric_changed_midway_are_told(url: str) -> None:
     assert departures(replace(evidence, phases=[*evidence.phases, *other]), "money") == ("", "Experiment blue-button has other weights from phase 2 on: arms are compared within phases.")
     assert "was planned for the metric 'money', the task now says 'clicks'" in departures(evidence, "clicks")[0]
     assert "no planned number of units" in departures(replace(evidence, plan={}), "money")[1]
+
+
+def test_more_units_than_planned_are_told(tmp_path: Path) -> None:
+    task = read_task(task_path("penguins"))
+    engine = database.create(tmp_path / "decisions.db")
+    written(engine, traffic(200), plan=bound({"units": 150, "metric": metric_of(task)}, SALTS, WEIGHTS))
+    engine.dispose()
+    evidence = open_evidence(f"sqlite:///{tmp_path / 'decisions.db'}", now=NOW)
+    found = health(task, evidence, summed(evidence, 0.0), delays(evidence), 0.0, False)[-1]
+    assert found.passed and found.said == "Experiment blue-button: 200 units are more than the 150 planned, the bounds are now those of a sequence."
 
 
 def test_what_is_decided_after_the_kill_or_in_shadow_is_no_evidence(url: str) -> None:
