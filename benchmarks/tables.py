@@ -1,6 +1,6 @@
-"""Any table: thirteen tables from libraries and the three built-in tasks to a verdict without an edit, and one of 100,000 by 25.
+"""Any table: thirteen tables from libraries and the three built-in tasks to a verdict without an edit, one of 100,000 by 25, and two awkward ones.
 
-.venv/bin/python benchmarks/tables.py [real] [large]; bars: a verdict or one sentence each; 5 minutes and 3 GB for the large one.
+.venv/bin/python benchmarks/tables.py [real] [large] [awkward]; bars: a verdict or one sentence each; 5 minutes and 3 GB for the large one.
 """
 
 import json
@@ -40,6 +40,14 @@ def large(folder: Path) -> tuple[Path, str]:
     frame.to_csv(folder / "large.csv", index=False)
     print(f"{frame.shape[0]:,} rows by {frame.shape[1]} columns, {(folder / 'large.csv').stat().st_size / 1e6:.0f} MB")
     return folder / "large.csv", "default_next_month"
+
+
+def awkward(name: str) -> pd.DataFrame:
+    """A thousand columns, or four million rows, of which one column tells a little."""
+    rng = np.random.default_rng(0)
+    rows, columns = {"wide": (2_000, 1_000), "long": (4_000_000, 5)}[name]
+    frame = pd.DataFrame(rng.normal(size=(rows, columns)).round(3)).add_prefix("c")
+    return frame.assign(target=(frame["c0"] + rng.normal(size=rows) > 1).astype(int))
 
 
 def workflow(*words: str, folder: Path) -> tuple[int, str, float, float]:
@@ -101,6 +109,11 @@ def main(asked: list[str]) -> None:
                 drafted.append(ROOT / "tasks" / "large.yaml")
                 outcome([str(path), "--target", target, "--force"], "large", folder)
                 print("bars: 300 s, 3 GB")
+            for name in ("wide", "long") if not asked or "awkward" in asked else ():
+                path = folder / f"bench-{name}.csv"
+                awkward(name).to_csv(path, index=False)
+                drafted.append(ROOT / "tasks" / f"bench-{name}.yaml")
+                outcome([str(path), "--target", "target", "--force"], name, folder)
         finally:
             for path in drafted:
                 path.unlink(missing_ok=True)
