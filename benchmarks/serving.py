@@ -136,7 +136,8 @@ def running(words: list[str], port: int) -> Iterator[None]:
             time.sleep(0.3)
         yield
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -166,6 +167,7 @@ def settle_in(folder: Path, release: Path) -> None:
     shutil.copy(HOME / "settings.ini", folder)
     shutil.copy(HOME / "var" / "mlflow.db", folder)
     os.environ |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "ML_WORKFLOW_DATABASE": f"sqlite:///{folder}/decisions.db", "PYTHONPATH": str(HOME)}
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where MLflow looks for uvicorn
     os.chdir(folder)
     digest = digest_of(contents(release))
     promote("credit", register("credit", release, digest, {}, {}, {}))
