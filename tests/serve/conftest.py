@@ -18,16 +18,6 @@ ADMIN = "secret-of-the-admin"
 KEYS = f"boss:admin:{ADMIN} shop:predict:secret-of-the-shop books:outcomes:secret-of-the-books"
 
 
-class Still(Live):
-    """What is live, looked up once: it outlives each test's application, and reads no registry but its home's."""
-
-    def follow(self) -> None:
-        """Look nothing up again."""
-
-    def close(self) -> None:
-        """Serve the next application too."""
-
-
 class Home(NamedTuple):
     """A project: its folder, its environment, the run whose release is champion, and what is live."""
 
@@ -54,13 +44,13 @@ def home_of(run: Path, task: str, folder: Path) -> Home:
             patch.setenv(name, env[name])
         register(task, release, digest_of(contents(release)), {}, {"log_loss": 0.25}, {"run": run.name})
         promote(task, "challenger")
-        live = Still(task, env["ML_WORKFLOW_DATABASE"])
+        live = Live(task, env["ML_WORKFLOW_DATABASE"])
     return Home(folder, env, run, live)
 
 
 @pytest.fixture(scope="session")
 def api(home: Home) -> FastAPI:
-    """The API without keys."""
+    """The API without keys; one for all tests, for when an application ends, so does what is live."""
     return application(home.live, [])
 
 
