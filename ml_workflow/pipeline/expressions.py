@@ -46,7 +46,7 @@ def _computed(texts: Mapping[str, str], plain: pd.DataFrame) -> dict[str, np.nda
     _OWN.connection.register("examples", plain)
     try:
         columns = ", ".join(f"({text}) AS value_{i}" for i, text in enumerate(texts.values()))
-        found = _OWN.connection.sql(f"SELECT {columns} FROM examples").df()
+        found = _OWN.connection.execute(f"SELECT {columns} FROM examples").df()
         return {place: found[f"value_{i}"].to_numpy() for i, place in enumerate(texts)}
     except duckdb.Error:
         return {place: _column(_OWN.connection, place, text) for place, text in texts.items()}

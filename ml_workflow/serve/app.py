@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +28,8 @@ from .keys import Key
 from .live import Live
 from .model import Model
 from .openapi import document
-from .rows import Row, faults, is_time
+from .rows import Fault, Row, faults, is_time
 
-SHOWN = 100
-"""Faults of a body that are named; their number is said."""
 LARGE = 65_536
 """Bytes from which a body is read in a thread, so that other requests go on."""
 
@@ -187,7 +186,7 @@ def read_rows(raw: bytes, model: Model, batch: int) -> tuple[Any, list[Row]]:
     """A body and its rows, or every fault of them."""
     body = read(raw)
     rows = several(body, batch)
-    refuse([fault for i, row in enumerate(rows) for fault in told(i, faults(model.columns, row))])
+    refuse(faults(model.columns, rows))
     return body, rows
 
 
@@ -197,7 +196,7 @@ def read_items(raw: bytes, live: Live, batch: int) -> tuple[Any, list[Item]]:
     given = several(body, batch)
     model, other = live.model, live.challenger
     columns = [*model.columns, *(c for c in other.columns if c not in model.columns)] if other and other is not model else model.columns
-    refuse([fault for i, one in enumerate(given) for fault in told(i, [*broken(one, ITEM), *faults(columns, one["row"] if isinstance(one.get("row"), dict) else {})])])
+    refuse([*broken(ITEM, given), *faults(columns, [one["row"] if isinstance(one.get("row"), dict) else {} for one in given])])
     return body, [Item(one["unit"], one["row"]) for one in given]
 
 
@@ -205,7 +204,8 @@ def read_outcomes(raw: bytes, batch: int) -> list[Outcome]:
     """A body of outcomes; without a time of its own, an outcome is of now."""
     now = time.time()
     given = several(read(raw), batch)
-    refuse([fault for i, one in enumerate(given) for fault in told(i, [*broken(one, OUTCOME), *([] if one.get("decision") or one.get("unit") else [("decision", "is there, or else unit")])])])
+    nameless = [(i, "decision", "is there, or else unit") for i, one in enumerate(given) if not (one.get("decision") or one.get("unit"))]
+    refuse([*broken(OUTCOME, given), *nameless])
     return [Outcome(float(one["value"]), moment(one.get("event_time"), now), now, one.get("decision"), one.get("unit"), one.get("key") or "") for one in given]
 
 
@@ -225,17 +225,15 @@ def several(body: Any, batch: int) -> list[dict[str, Any]]:
     return found
 
 
-def broken(given: dict[str, Any], rules: dict[str, Rule]) -> list[tuple[str, str]]:
-    """The rules that an object of the API breaks."""
-    return [(name, rule.said) for name, rule in rules.items() if not (rule.holds(given[name]) if name in given else rule.optional)]
+def broken(rules: dict[str, Rule], given: list[dict[str, Any]]) -> Iterator[Fault]:
+    """The rules that objects of the API break."""
+    for i, one in enumerate(given):
+        for name, rule in rules.items():
+            if not (rule.holds(one[name]) if name in one else rule.optional):
+                yield i, name, rule.said
 
 
-def told(row: int, found: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """The faults of a row as the API says them: row, column and rule, and no value."""
-    return [{"row": row, "column": column, "rule": rule} for column, rule in found]
-
-
-def refuse(found: list[dict[str, Any]]) -> None:
-    """Answer that a body has faults."""
-    if found:
-        raise HTTPException(422, found)
+def refuse(found: Iterable[Fault]) -> None:
+    """Answer that a body has faults, in the order of its rows: row, column and rule, and no value."""
+    if told := [{"row": row, "column": column, "rule": rule} for row, column, rule in sorted(found, key=itemgetter(0))]:
+        raise HTTPException(422, told)

@@ -1,6 +1,7 @@
 """Deciding for units: as the experiment's arm says, else as the champion does; written down before it is answered."""
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from ..store.committer import Committer
 from ..store.decisions import Decision, Exposure, Request, Unavailable
 from .experiments import CURRENT, RELEASE, exposures, served
 from .groups import Groups
-from .live import Live
+from .live import LOG, Live
 from .model import Model
 from .rows import Row
 
@@ -38,6 +39,7 @@ class Asked:
     experiment: str | None = None
     arm: str | None = None
     shadow: bool = False
+    failed: bool = False
 
 
 class Deciding:
@@ -51,14 +53,22 @@ class Deciding:
         """The decisions for these items, as they stand in the database; raises Conflict, or Unavailable where nothing may be served unwritten."""
         try:
             asked = await self._asked(items)
-            made = await self.groups(self.decided, asked)
+            made = await self._made(asked)
             return await asyncio.wrap_future(self._committer().keep(Request(made, key, body)))
         except Unavailable:
             if not self.serve_unwritten:
                 raise
             model = self.live.model
-            made = await self.groups(self.decided, [Asked(item, model, CURRENT) for item in items])
-            return [replace(decision, id="", fallback=True) for decision in made]
+            made = await self.groups(self.decided, [Asked(item, model, CURRENT, failed=True) for item in items])
+            return [replace(decision, id="") for decision in made]
+
+    async def _made(self, asked: Sequence[Asked]) -> list[Decision]:
+        """A decision for each; where the model cannot score a request's rows the current process decides, at once for all of them, and they say so."""
+        try:
+            return await self.groups(self.decided, asked)
+        except Exception as error:  # whatever a model says to rows that it was not made for
+            LOG.warning(json.dumps({"fault": f"The model cannot score a request of {len(asked)} rows ({type(error).__name__}): the current process decides."}))
+            return await self.groups(self.decided, [replace(one, by=CURRENT, shadow=False, failed=True) for one in asked])
 
     def _committer(self) -> Committer:
         if self.live.committer is None:
@@ -90,7 +100,7 @@ class Deciding:
         return {one[:2]: self.arms[one[:2]] for one in wanted}
 
     def decided(self, asked: Sequence[Asked]) -> list[Decision]:
-        """A decision for each; where the model cannot score a row the current process decides, which the decision tells."""
+        """A decision for each, by model."""
         models = {id(one.model): one.model for one in asked}
         found: dict[int, Decision] = {}
         for number, model in models.items():
@@ -100,27 +110,20 @@ class Deciding:
 
     def _decided(self, model: Model, asked: Sequence[Asked]) -> list[Decision]:
         raw = model.frame([one.item.row for one in asked])
-        scores: list[Any] = [None] * len(asked)
-        greedy: list[Any] = list(scores)
-        failed = False
+        scores = greedy = today = [None] * len(asked)
         if any(one.by == RELEASE or one.shadow for one in asked):
-            try:
-                scores, greedy = (array.tolist() for array in model.decided(raw))
-            except Exception:  # whatever a model says to a row that it was not made for
-                if len(asked) > 1:
-                    return [decision for one in asked for decision in self._decided(model, [one])]
-                failed = True
-        today = np.asarray(model.release.current(raw)).tolist() if failed or any(one.by == CURRENT for one in asked) else greedy
-        return [self._decision(one, score, best, now, failed) for one, score, best, now in zip(asked, scores, greedy, today, strict=True)]
+            scores, greedy = (array.tolist() for array in model.decided(raw))
+        if any(one.by == CURRENT for one in asked):
+            today = np.asarray(model.release.current(raw)).tolist()
+        return [self._decision(*parts) for parts in zip(asked, scores, greedy, today, strict=True)]
 
-    def _decision(self, one: Asked, score: Any, best: Any, today: Any, failed: bool) -> Decision:
+    def _decision(self, one: Asked, score: Any, best: Any, today: Any) -> Decision:
         """What is written: without a score, or with one in shadow, the current process decided."""
         model = one.model
-        current = failed or one.by == CURRENT
-        action, propensity = (today, 1.0) if current else explored(best, model.actions, self.explore)
-        kept = (None if not one.shadow or score is None else {"shadow": score}) if current else score
+        action, propensity = (today, 1.0) if one.by == CURRENT else explored(best, model.actions, self.explore)
+        kept = score if one.by == RELEASE else {"shadow": score} if one.shadow else None
         row = {c.name: one.item.row.get(c.name) for c in model.columns}
-        return Decision(one.item.unit, row, f"{model.name}/{model.version}", kept, str(action), time.time(), one.experiment, one.arm, propensity, failed)
+        return Decision(one.item.unit, row, f"{model.name}/{model.version}", kept, str(action), time.time(), one.experiment, one.arm, propensity, one.failed)
 
 
 def explored(best: Any, actions: Sequence[str], share: float) -> tuple[Any, float]:

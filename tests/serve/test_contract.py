@@ -20,14 +20,15 @@ def test_rows_have_the_faults_that_pandera_finds(home: Home) -> None:
     model = home.live.model
     breaches = model.release._module("dataset").breaches
     holdout = pd.read_parquet(home.run / "files" / "holdout.parquet")
-    wrong = 0
-    for row in broken_rows(holdout, model.release.task()):
-        known = {name: value for name, value in row.items() if name in model.release.contract}
+    rows = [{name: value for name, value in row.items() if name in model.release.contract} for row in broken_rows(holdout, model.release.task())]
+    wrong: list[tuple[int, str, str]] = []
+    for i, known in enumerate(rows):
         table = breaches(model.release.contract, pd.DataFrame([known]))
         expected = set(zip(table["column"], table["rule"], strict=True))
-        assert set(faults(model.columns, known)) == expected, known
-        wrong += bool(expected)
-    assert wrong > 100
+        found = list(faults(model.columns, [known]))
+        assert {fault[1:] for fault in found} == expected, known
+        wrong += [(i, column, rule) for _, column, rule in found]
+    assert list(faults(model.columns, rows)) == wrong and len({i for i, _, _ in wrong}) > 100
 
 
 def broken_rows(holdout: pd.DataFrame, task: Any) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from ml_workflow.serve.app import application
 from ml_workflow.serve.decide import explored
 from ml_workflow.serve.experiments import end, kill, start
 from ml_workflow.serve.live import Live
+from ml_workflow.serve.replay import replayed
 from ml_workflow.store.decisions import decision, expose
 from tests.serve.conftest import Home
 
@@ -102,9 +103,24 @@ def test_a_model_that_fails_leaves_the_decision_to_the_current_process(live: Liv
 
     sound = type(live.model).decided
     monkeypatch.setattr(type(live.model), "decided", fails)
-    body = [{"unit": str(year), "row": {**row, "year": year}} for year in (2008, 2009, 2007)]
-    answers = TestClient(application(live, [])).post("/decide", json=body).json()
+    client = TestClient(application(live, []))
+    answers = [client.post("/decide", json={"unit": str(year), "row": {**row, "year": year}}).json() for year in (2008, 2009, 2007)]
     assert [(a["fallback"], a["by"]) for a in answers] == [(False, "release"), (True, "current"), (False, "release")]
+    together = asked(client, range(2), {**row, "year": 2009})
+    assert [(a["fallback"], a["by"]) for a in together] == [(True, "current")] * 2
+    assert client.post("/predict", json={**row, "year": 2009}).status_code == 500
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_each_kind_of_decision_can_be_replayed(live: Live, row: dict[str, Any], shadow: bool) -> None:
+    assert live.engine is not None
+    start(live.engine, "first", "penguins", share=0.5, inclusion=0.5, shadow=shadow, plan={})
+    live._look_up()
+    answers = asked(TestClient(application(live, [], explore=0.5)), range(60), row)
+    kinds = {(a["by"], a["arm"], a["propensity"] < 0.5): a["id"] for a in answers}
+    assert len(kinds) >= 4
+    for kind, identity in kinds.items():
+        assert replayed(live.url, identity).differences == [], kind
 
 
 def test_outcomes_are_counted_once_whatever_their_order(live: Live, row: dict[str, Any]) -> None:
