@@ -101,6 +101,12 @@ class Success(Part):
     horizon_months: int = Field(12, gt=0)
 
 
+class Retrain(Part):
+    """When a challenger may replace the champion: it earns more a decision, surely by more than the margin in the currency."""
+
+    margin: float = Field(0.0, ge=0)
+
+
 class Reference(Part):
     """How others solved it, what they reached, and how far that can be compared."""
 
@@ -123,6 +129,7 @@ class Task(Part):
     value: Value = Value()
     split: Split = Split()
     success: Success = Success()
+    retrain: Retrain = Retrain()
     features: str | None = None
     exclude: list[str] = []
     private: list[str] = []
