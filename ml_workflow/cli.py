@@ -323,7 +323,7 @@ def monitor(
 ) -> None:
     """Hold the last decisions against what the champion learned from and promised; a line a finding. Status 3 where anything moved."""
     from .operate.monitor import monitor as watched
-    from .operate.monitor import write_report
+    from .operate.page import write_report
     from .store.files import root
 
     os.chdir(root())

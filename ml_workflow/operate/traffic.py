@@ -1,5 +1,6 @@
 """Decisions of a window: summed in the database, and an even sample of them with what came of it."""
 
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,15 @@ from ..store.schema import decisions, outcomes
 
 HOUR = 3600
 SAMPLE = 20_000  # decisions read; a drift that matters (PSI .02) stands out among them
+JUDGED = sa.and_(
+    decisions.c.score.is_not(None), sa.not_(sa.cast(decisions.c.score, sa.String).startswith("{")), sa.func.coalesce(decisions.c.propensity, 1) > 0.5
+)  # fmt: skip
+"""What a release decided by its score: not the current process, alone or with a release in its shadow, and not chance."""
+IS_JUDGED = sa.case((JUDGED, 1), else_=0).label("judged")
 
 
 class Traffic(NamedTuple):
-    """Decisions of a task by hour and action, summed in one pass: columns hour, action, count, first and last position."""
+    """Decisions of a task summed by hour: columns hour, version, action ("" where these are not asked), judged, count, first and last position."""
 
     sums: pd.DataFrame
 
@@ -29,41 +35,90 @@ class Traffic(NamedTuple):
         """How many decisions."""
         return int(self.sums["count"].sum())
 
-    def empty_hours(self, since: float, until: float) -> list[int]:
-        """The hours of the span without any decision, in hours since 1970."""
-        return sorted(set(range(int(since // HOUR), int(until // HOUR))) - set(self.sums["hour"]))
+    @property
+    def positions(self) -> tuple[int, int]:
+        """The first and last position."""
+        return int(self.sums["first"].min()), int(self.sums["last"].max())
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """From the first hour to the end of the last, in seconds since 1970."""
+        return float(self.sums["hour"].min() * HOUR), float((self.sums["hour"].max() + 1) * HOUR)
+
+    def hours(self, until: float) -> "pd.Series[int]":
+        """How many decisions in each hour from the first with any on, before `until`; by hours since 1970."""
+        counts = self.sums.groupby("hour")["count"].sum()
+        return counts.reindex(range(int(counts.index.min()), int(until // HOUR)), fill_value=0)
+
+    def actions(self, version: str) -> "pd.Series[int]":
+        """How often a version decided for each action."""
+        own = self.sums[(self.sums["version"] == version) & (self.sums["judged"] == 1)]
+        return own.groupby("action")["count"].sum()
 
 
-def traffic(engine: sa.Engine, task: str, since: float, until: float) -> Traffic:
-    """The decisions of a task by hour and action; seconds since 1970."""
+class Came(NamedTuple):
+    """Sums over decisions: how many, with an outcome, with none or a late one; and of a version's own with an outcome: how many, their worth and its squares."""
+
+    decisions: int
+    known: int
+    late: int
+    own: int
+    worth: float
+    squares: float
+
+
+def of_task(task: str, since: float, until: float) -> list[Any]:
+    """The conditions on decisions of a task in a span of seconds since 1970."""
+    return [decisions.c.version.startswith(f"{task}/", autoescape=True), decisions.c.time >= since, decisions.c.time < until]
+
+
+def traffic(engine: sa.Engine, task: str, since: float, until: float, actions: bool = False) -> Traffic:
+    """The decisions of a task by hour, in one pass; by action too where there are few of them."""
     hour = sa.cast(sa.func.floor(decisions.c.time / HOUR), sa.Integer).label("hour")
+    action = (decisions.c.action if actions else sa.literal_column("''")).label("action")
     figures = (sa.func.count().label("count"), sa.func.min(decisions.c.position).label("first"), sa.func.max(decisions.c.position).label("last"))
-    query = sa.select(hour, decisions.c.action, *figures).where(decisions.c.version.like(f"{task}/%"), decisions.c.time >= since, decisions.c.time < until)
+    keys = (hour, decisions.c.version, action, IS_JUDGED)
+    query = sa.select(*keys, *figures).where(*of_task(task, since, until)).group_by(*(sa.text(str(i)) for i in range(1, len(keys) + 1)))
     with reading(engine) as connection:
-        return Traffic(pd.DataFrame(connection.execute(query.group_by(hour, decisions.c.action)).mappings().all(), columns=["hour", "action", "count", "first", "last"]))
+        return Traffic(pd.DataFrame(connection.execute(query).mappings().all(), columns=[c.name for c in (*keys, *figures)]))
+
+
+def came(engine: sa.Engine, task: str, version: str, found: Traffic, delay: float) -> Came:
+    """What came of these decisions, in one pass: an outcome is late that arrived more than `delay` seconds after its decision."""
+    if not found.rows:
+        return Came(0, 0, 0, 0, 0.0, 0.0)
+    own = sa.case((sa.and_(JUDGED, decisions.c.version == version), 1), else_=0)
+    waited = sa.func.max(outcomes.c.arrival_time) - sa.func.max(decisions.c.time)
+    each = sa.select(sa.func.max(own).label("own"), sa.func.sum(outcomes.c.value).label("worth"), waited.label("waited"))
+    each = each.select_from(decisions.outerjoin(outcomes, outcomes.c.decision == decisions.c.id)).where(decisions.c.position.between(*found.positions), *of_task(task, *found.span)).group_by(decisions.c.position)
+    one = each.subquery()
+    mine = sa.case((one.c.own == 1, one.c.worth))
+    late = sa.case((sa.and_(one.c.worth.is_not(None), one.c.waited <= delay), 0), else_=1)
+    sums = (sa.func.count(one.c.worth), sa.func.sum(late), sa.func.count(mine), sa.func.sum(mine), sa.func.sum(mine * mine))
+    with reading(engine) as connection:
+        return Came(*(number or 0 for number in connection.execute(sa.select(sa.func.count(), *sums).select_from(one)).one()))
 
 
 def sampled(engine: sa.Engine, task: str, found: Traffic, size: int = SAMPLE) -> pd.DataFrame:
-    """At most `size` of these decisions, evenly by position: the row as given, unit, version, score, action, propensity, time, worth, arrival."""
+    """About `size` of these decisions or all, evenly by position: the row as given, unit, version, score, action, propensity, time, judged (1 or 0), worth, arrival."""
     names = ("unit", "version", "score", "action", "propensity", "time")
-    kept = ("row", *names)
+    columns = ["row", *names, "judged", "worth", "arrival"]
     if not found.rows:
-        return pd.DataFrame(columns=[*kept, "worth", "arrival"])
-    first, last = int(found.sums["first"].min()), int(found.sums["last"].max())
-    places = np.unique(np.linspace(first, last, min(size, last - first + 1)).astype(np.int64)).tolist()
+        return pd.DataFrame(columns=columns)
+    first, last = found.positions
+    there = last - first + 1  # decisions of other tasks among them
+    places = np.unique(np.linspace(first, last, min(there, ceil(size * there / found.rows))).astype(np.int64)).tolist()
     # what came of a decision is the sum of its outcomes, as the experiments count it
-    came = sa.select(outcomes.c.decision, sa.func.sum(outcomes.c.value).label("worth"), sa.func.max(outcomes.c.arrival_time).label("arrival"))
+    summed = sa.select(outcomes.c.decision, sa.func.sum(outcomes.c.value).label("worth"), sa.func.max(outcomes.c.arrival_time).label("arrival"))
     rows: list[Any] = []
     with reading(engine) as connection:
         for some in chunks(places):
             asked = decisions.c.position.in_(some)
-            own = came.where(outcomes.c.decision.in_(sa.select(decisions.c.id).where(asked))).group_by(outcomes.c.decision).subquery()
-            query = sa.select(*(decisions.c[name] for name in kept), own.c.worth, own.c.arrival).select_from(decisions.outerjoin(own, own.c.decision == decisions.c.id))
-            query = query.where(asked, decisions.c.version.like(f"{task}/%"), decisions.c.row.is_not(None)).order_by(decisions.c.position)
+            own = summed.where(outcomes.c.decision.in_(sa.select(decisions.c.id).where(asked))).group_by(outcomes.c.decision).subquery()
+            query = sa.select(decisions.c.row, *(decisions.c[name] for name in names), IS_JUDGED, own.c.worth, own.c.arrival).select_from(decisions.outerjoin(own, own.c.decision == decisions.c.id))
+            query = query.where(asked, *of_task(task, *found.span), decisions.c.row.is_not(None)).order_by(decisions.c.position)
             rows.extend(connection.execute(query).mappings())
-    frame = pd.DataFrame(rows, columns=[*kept, "worth", "arrival"])
-    inside = (frame["time"] // HOUR).between(found.sums["hour"].min(), found.sums["hour"].max())
-    return frame[inside].reset_index(drop=True)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def told(task: Any, rows: pd.DataFrame, actions: np.ndarray, worth: np.ndarray, classes: list[str]) -> np.ndarray:
