@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from ml_workflow.define import decide_by_value, outcome, value
 from ml_workflow.operate.monitor import findings, look, waiting
 from ml_workflow.operate.promise import Promise, judged, promise
-from ml_workflow.operate.simulate import MONTH, drifts
+from ml_workflow.operate.simulate import MONTH, Plan, drifts, strength
 from ml_workflow.research import inputs
 from ml_workflow.store.database import open as opened
 from ml_workflow.store.decisions import insert
@@ -31,7 +31,11 @@ from ml_workflow.store.run import Run, open_run, reports
 from ml_workflow.store.schema import decisions, outcomes
 
 VERSION, ROWS, USUAL, PROMISED = "credit/1", 5000, 8000, 6000
-SIZES = {"covariate": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5], "concept": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5], "broken": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
+SIZES = {
+    "covariate": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5], "concept": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5], "broken": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
+    "seasonal": sorted(round(strength(Plan(drift="seasonal", size=0.3), month), 2) for month in (1, 2, 3, 7, 8, 9)),
+}  # fmt: skip
+"""Of the first number: deviations that its mean moves (seasonal: in months of a year), share of outcomes that are another's, share of rows that lost it."""
 SERIES = {
     "sqlite": "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {n}) ",
     "postgresql": "WITH s AS (SELECT CAST(i AS BIGINT) AS i FROM generate_series(1, {n}) AS g(i)) ",

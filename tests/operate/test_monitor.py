@@ -1,21 +1,24 @@
 """A window of decisions: silent while nothing moves, and loud on each thing that does."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ml_workflow.operate.monitor import Seen, gaps, monitor, volume
-from ml_workflow.operate.simulate import MONTH, Plan, simulate
+from ml_workflow.operate.simulate import MONTH, Plan, drifts, simulate
 from ml_workflow.operate.traffic import HOUR, Came, Traffic, came, sampled, traffic
-from ml_workflow.statistics.window import Window, alarms_of
+from ml_workflow.statistics.window import Window, alarms_of, window_of
 from ml_workflow.store.decisions import Decision, Outcome, Request, keep, keep_outcomes
 from ml_workflow.store.decisions import open as opened
-from tests.conftest import workflow
+from tests.conftest import ROOT, workflow
 from tests.operate.conftest import Live
 
 PLAN = Plan(months=2, decisions=1500)
@@ -23,8 +26,7 @@ NOW = PLAN.begin + 2 * MONTH
 
 
 def test_the_command_says_each_finding_ends_with_three_and_writes_page_and_figures(live: Live) -> None:
-    nothing = workflow("monitor", "penguins", "--database", live.url, env=live.env, cwd=live.project)
-    assert nothing.returncode == 3 and "no decision of penguins" in nothing.stdout, nothing.stderr
+    assert monitor(live.url, "penguins").findings == {"volume": "no decision of penguins in the last 7 days"}
     simulate(live.engine, live.version, live.release, live.table, PLAN._replace(drift="broken"))
     report = monitor(live.url, "penguins", days=30, now=NOW)
     column = next(iter(c for c, rule in live.release.contract.items() if rule["type"] in ("integer", "number")))
@@ -40,9 +42,8 @@ def test_the_command_says_each_finding_ends_with_three_and_writes_page_and_figur
 
 
 def test_nothing_is_found_where_nothing_moved(live: Live) -> None:
-    simulate(live.engine, live.version, live.release, live.table, PLAN)
-    assert monitor(live.url, "penguins", days=30, now=NOW).findings == {}
-    done = workflow("monitor", "penguins", "--database", live.url, "--days", "4000", env=live.env, cwd=live.project)
+    simulate(live.engine, live.version, live.release, live.table, PLAN._replace(begin=time.time() - 2 * MONTH))
+    done = workflow("monitor", "penguins", "--database", live.url, "--days", "30", env=live.env, cwd=live.project)
     assert done.returncode == 0 and "nothing moved" in done.stdout, done.stdout + done.stderr
 
 
@@ -54,14 +55,14 @@ def test_decisions_left_to_chance_are_no_drift_of_the_model(live: Live) -> None:
 def test_outcomes_that_follow_the_inputs_otherwise(live: Live) -> None:
     simulate(live.engine, live.version, live.release, live.table, PLAN._replace(drift="concept", size=0.5))
     found = monitor(live.url, "penguins", days=30, now=NOW).findings
-    assert {"loss", "money"} <= found.keys()
+    assert "were promised" in found["money"]
 
 
 def test_a_decision_that_is_taken_more_often(live: Live) -> None:
     simulate(live.engine, live.version, live.release, live.table, PLAN)
     with live.engine.begin() as connection:
         most = connection.execute(sa.text("SELECT action FROM decisions GROUP BY action ORDER BY COUNT(*) DESC")).scalars().first()
-        connection.execute(sa.text("UPDATE decisions SET action = :most WHERE position % 3 = 0"), {"most": most})
+        connection.execute(sa.text("UPDATE decisions SET action = :most WHERE position % 3 > 0"), {"most": most})
     assert f"{most} " in monitor(live.url, "penguins", days=30, now=NOW).findings["decision rate"]
 
 
@@ -129,18 +130,43 @@ def test_the_sums_of_a_window_are_those_of_its_rows(engine: sa.Engine) -> None:
     engine.dispose()
 
 
+class Credit(NamedTuple):
+    """The real table without its key, a model that learned from other rows of it, and the window that is held against."""
+
+    table: pd.DataFrame
+    model: HistGradientBoostingClassifier
+    usual: Window
+
+    def window(self, rows: pd.DataFrame, truth: np.ndarray) -> Window:
+        """Rows as monitoring sees them when their outcomes are known."""
+        scores = self.model.predict_proba(rows)[:, 1]
+        return window_of(rows, scores, truth, -np.log(np.where(truth == 1, scores, 1 - scores)))
+
+    def drawn(self, drift: str, size: float, seed: int) -> dict[str, str]:
+        """What is said of 5,000 rows with a drift put in."""
+        chance = np.random.default_rng(seed)
+        rows = self.table.iloc[chance.permutation(len(self.table))[:5000]].reset_index(drop=True)
+        kinds = drifts({c: {"type": "number"} for c in rows.columns.drop("default_next_month")})
+        moved, truth = kinds[drift](rows.drop(columns="default_next_month"), rows["default_next_month"].to_numpy(), size, chance)
+        return alarms_of(self.usual, self.window(moved, truth), list(moved), 5000)
+
+
+@pytest.fixture(scope="module")
+def credit() -> Credit:
+    """Credit's 30,000 rows in any order: 10,000 learned from, 8,000 held against, the others to draw from."""
+    table = pd.read_csv(ROOT / "data" / "credit.csv.gz").drop(columns="customer_id").sample(frac=1, random_state=0, ignore_index=True)
+    inputs, truth = table.drop(columns="default_next_month"), table["default_next_month"].to_numpy()
+    model = HistGradientBoostingClassifier(max_iter=40, random_state=0).fit(inputs[:10000], truth[:10000])
+    made = Credit(table[18000:], model, Window(inputs))
+    return made._replace(usual=made.window(inputs[10000:18000], truth[10000:18000]))
+
+
+@pytest.mark.parametrize(("drift", "size"), [("covariate", 0.3), ("seasonal", -0.3), ("concept", 0.3), ("broken", 0.1)])
+def test_a_drift_of_this_size_that_the_first_window_does_not_show(credit: Credit, drift: str, size: float) -> None:
+    assert all(credit.drawn(drift, size, seed) for seed in range(3))
+
+
 @pytest.mark.parametrize("windows", [20, pytest.param(200, marks=pytest.mark.prove)])
-def test_windows_without_drift_that_raise_an_alarm(windows: int) -> None:
-    chance = np.random.default_rng(8)
-
-    def window(rows: int) -> Window:
-        numbers = chance.normal(size=(rows, 20)) @ MIX
-        frame = pd.DataFrame(numbers).add_prefix("x").assign(a=chance.integers(0, 4, rows).astype(str), b=chance.integers(0, 9, rows).astype(str), c=chance.exponential(size=rows))
-        return Window(frame, pd.DataFrame({"score 0": chance.random(rows)}), chance.exponential(size=rows), chance.normal(size=rows))
-
-    usual = window(8000)
-    raised = sum(bool(alarms_of(usual, window(5000), list(usual.inputs), 5000)) for _ in range(windows))
-    assert raised <= 0.05 * windows
-
-
-MIX = np.eye(20) + 0.3 * np.random.default_rng(0).normal(size=(20, 20))
+def test_windows_without_drift_that_raise_an_alarm(credit: Credit, windows: int) -> None:
+    assert len(credit.usual.inputs.columns) == 23
+    assert sum(bool(credit.drawn("none", 0, seed)) for seed in range(windows)) <= 0.05 * windows
