@@ -98,12 +98,16 @@ def look(engine: sa.Engine, version: str, release: Release, end: float, span: fl
     now = every.between(end - span, end)
     if not now.rows:
         return None
-    rows = sampled(engine, task.name, now)
     old, older = (every.between(until - span, until) for until in (end - delay, end - delay - span))
-    known = sampled(engine, task.name, old) if delay else rows
-    mature, before = (came(engine, task.name, version, part, delay or HOUR) for part in (old, older))
-    own, past = (part[(part["version"] == version) & (part["judged"] == 1)].reset_index(drop=True) for part in (rows, known))
-    return Seen(every, end, span, given(release, rows), scores_of(own), matured(release, past.dropna(subset=["worth"])), mature, before)
+    sums = [came(engine, task.name, version, part, delay or HOUR) for part in (old, older)]
+    known = matured(release, own(sampled(engine, task.name, old), version))
+    rows = sampled(engine, task.name, now)
+    return Seen(every, end, span, given(release, rows), scores_of(own(rows, version)), known, *sums)
+
+
+def own(seen: pd.DataFrame, version: str) -> pd.DataFrame:
+    """What a version decided by its score."""
+    return seen[(seen["version"] == version) & (seen["judged"] == 1)].reset_index(drop=True)
 
 
 def given(release: Release, seen: pd.DataFrame) -> pd.DataFrame:
@@ -116,16 +120,17 @@ def given(release: Release, seen: pd.DataFrame) -> pd.DataFrame:
     return read.assign(**{c: n for c in numbers if (n := pd.to_numeric(read[c], errors="coerce")).notna().sum() == read[c].notna().sum()})[list(release.contract)]
 
 
-def scores_of(own: pd.DataFrame) -> pd.DataFrame:
+def scores_of(decided: pd.DataFrame) -> pd.DataFrame:
     """The score(s) of decisions, a column each."""
-    return pd.DataFrame(np.array(own["score"].tolist(), dtype=float).reshape(len(own), -1) if len(own) else np.empty((0, 1))).add_prefix("score ")
+    return pd.DataFrame(np.array(decided["score"].tolist(), dtype=float).reshape(len(decided), -1) if len(decided) else np.empty((0, 1))).add_prefix("score ")
 
 
-def matured(release: Release, own: pd.DataFrame) -> pd.DataFrame:
-    """Loss and outcome less score of decisions whose worth is known."""
-    if own.empty:
+def matured(release: Release, decided: pd.DataFrame) -> pd.DataFrame:
+    """Loss and outcome less score of the decisions whose worth is known."""
+    known = decided.dropna(subset=["worth"]).reset_index(drop=True)
+    if known.empty:
         return pd.DataFrame(columns=["loss", "gap"], dtype=float)
-    return judged(release.task(), given(release, own), scores_of(own).to_numpy(), own["action"].to_numpy(), own["worth"].to_numpy(), release.card["classes"])
+    return judged(release.task(), given(release, known), scores_of(known).to_numpy(), known["action"].to_numpy(), known["worth"].to_numpy(), release.card["classes"])
 
 
 def findings(version: str, release: Release, held: Promise, seen: Seen) -> dict[str, str]:
