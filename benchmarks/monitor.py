@@ -5,7 +5,6 @@ After `ml-workflow run credit`: .venv/bin/python benchmarks/monitor.py alarms [W
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -52,6 +51,14 @@ CAME = (
     "INSERT INTO outcomes (idempotency_key, decision, value, event_time, arrival_time) "
     "SELECT 'o' || d.position, d.id, p.worth, d.time + {delay}, d.time + {delay} FROM decisions d JOIN pool p ON p.number = (d.position * 2654435761) % 4294967296 % {pool} WHERE d.time + {delay} < {end}"
 )
+MEASURED = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+status = subprocess.run(sys.argv[1:]).returncode
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+print(f"status {status}, {time.perf_counter() - began:.1f} s (bar 60 for 10 million), peak memory {peak:.2f} GB (bar 1)")
+"""
+"""Run by a small process, since a child's peak counts what its parent held when it was forked."""
 
 
 class Live(NamedTuple):
@@ -192,11 +199,7 @@ def speed(live: Live, count: int, url: str) -> None:
         engine, began = opened(url or f"sqlite:///{place}/d.db"), time.perf_counter()
         size = fill(engine, live, count)
         print(f"{count:,} decisions of {size:.0f} bytes a row in {engine.dialect.name}, made in {time.perf_counter() - began:.0f} s", flush=True)
-        began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "ml_workflow.cli", "monitor", "credit", "--days", "365", "--database", url or f"sqlite:///{place}/d.db"], capture_output=True, text=True, check=False)
-        seconds, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-        print(done.stdout + done.stderr, end="")
-        print(f"status {done.returncode}, {seconds:.1f} s (bar 60 for 10 million), peak memory {peak:.2f} GB (bar 1)")
+        subprocess.run([sys.executable, "-c", MEASURED, sys.executable, "-m", "ml_workflow.cli", "monitor", "credit", "--days", "365", "--database", url or f"sqlite:///{place}/d.db"], check=True)
 
 
 if __name__ == "__main__":

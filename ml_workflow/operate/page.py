@@ -12,7 +12,7 @@ from ..store.run import Verdict, reports
 from .monitor import Report
 
 FIGURES = {
-    "findings": ("what moved in the window", ""),
+    "findings": ("findings in the window", ""),
     "decisions": ("decisions in the window", ""),
     "money_per_decision": ("what a mature decision earned, in the task's currency", ""),
     "money_promised": ("what the holdout promised of a decision, in the task's currency", ""),

@@ -109,15 +109,13 @@ def sampled(engine: sa.Engine, task: str, found: Traffic, size: int = SAMPLE) ->
     there = last - first + 1  # decisions of other tasks among them
     places = np.unique(np.linspace(first, last, min(there, ceil(size * there / found.rows))).astype(np.int64)).tolist()
     # what came of a decision is the sum of its outcomes, as the experiments count it
-    summed = sa.select(outcomes.c.decision, sa.func.sum(outcomes.c.value).label("worth"), sa.func.max(outcomes.c.arrival_time).label("arrival"))
+    summed = (sa.func.sum(outcomes.c.value).label("worth"), sa.func.max(outcomes.c.arrival_time).label("arrival"))
+    query = sa.select(decisions.c.row, *(decisions.c[name] for name in names), IS_JUDGED, *summed).select_from(decisions.outerjoin(outcomes, outcomes.c.decision == decisions.c.id))
+    query = query.where(*of_task(task, *found.span), decisions.c.row.is_not(None)).group_by(decisions.c.position).order_by(decisions.c.position)
     rows: list[Any] = []
     with reading(engine) as connection:
         for some in chunks(places):
-            asked = decisions.c.position.in_(some)
-            own = summed.where(outcomes.c.decision.in_(sa.select(decisions.c.id).where(asked))).group_by(outcomes.c.decision).subquery()
-            query = sa.select(decisions.c.row, *(decisions.c[name] for name in names), IS_JUDGED, own.c.worth, own.c.arrival).select_from(decisions.outerjoin(own, own.c.decision == decisions.c.id))
-            query = query.where(asked, *of_task(task, *found.span), decisions.c.row.is_not(None)).order_by(decisions.c.position)
-            rows.extend(connection.execute(query).mappings())
+            rows.extend(connection.execute(query.where(decisions.c.position.in_(some))).mappings())
     return pd.DataFrame(rows, columns=columns)
 
 
