@@ -11,6 +11,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help="From a question to an A/B-tested model, in six notebooks.")
 
+Database = Annotated[str, typer.Option(envvar="ML_WORKFLOW_DATABASE", help="The decisions database.")]
 Parameters = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="name=value for every notebook that has it, or 03_poc.name=value for one.")]
 
 
@@ -244,7 +245,7 @@ def rollback(task: Annotated[str, typer.Argument(help="The name of a task.")]) -
 @app.command()
 def replay(
     decision: Annotated[str, typer.Argument(metavar="ID", help="A decision's id.")],
-    database: Annotated[str, typer.Option(envvar="ML_WORKFLOW_DATABASE", help="The decisions database.")] = "sqlite:///var/decisions.db",
+    database: Database = "sqlite:///var/decisions.db",
 ) -> None:
     """Compute a past decision again, from the version that made it and the row as it was. Status 3 where anything differs."""
     from .serve.replay import replayed
@@ -312,6 +313,71 @@ def serve(
     from .serve.service import serve as serve_task
 
     serve_task(task, host, port, workers, explore, on_database_failure)
+
+
+@app.command()
+def monitor(
+    task: Annotated[str, typer.Argument(help="The name of a task, whose champion is watched.")] = "credit",
+    database: Database = "sqlite:///var/decisions.db",
+    days: Annotated[float, typer.Option(min=0.05, help="The window: the last days.")] = 7,
+) -> None:
+    """Hold the last decisions against what the champion learned from and promised; a line a finding. Status 3 where anything moved."""
+    from .operate.monitor import monitor as watched
+    from .operate.page import write_report
+    from .store.files import root
+
+    os.chdir(root())
+    check_writable()
+    report = watched(database, task, days)
+    for name, said in report.findings.items():
+        print(f"{name}: {said}")
+    print(f"{report.version}: {report.decisions:,} decisions in {days:g} days, " + (f"{len(report.findings)} findings." if report.findings else "nothing moved.") + f" Read {write_report(task, report)}")
+    raise typer.Exit(3 if report.findings else 0)
+
+
+@app.command()
+def retrain(
+    task: Annotated[str, typer.Argument(help="The name of a task.")] = "credit",
+    database: Database = "sqlite:///var/decisions.db",
+    every: Annotated[str | None, typer.Option(help="Again and again after this time, such as 7d, until Ctrl-C.")] = None,
+    on: Annotated[str | None, typer.Option(help="drift: only when monitoring finds something.")] = None,
+    parameter: Parameters = None,
+) -> None:
+    """Learn anew from the sources and what came of decisions; the challenger serves only if it surely earns more. Status 3 where it does not."""
+    from .run.notebooks import checked, pairs
+    from .serve.score import seconds
+    from .store.files import root
+
+    os.chdir(root())
+    if on not in (None, "drift"):
+        raise refusal(f"--on is {on!r}: give drift, or leave it out.")
+    pause, given = seconds(every) if every else None, checked(pairs(parameter or []))
+    promoted = retrained_once(task, database, on, given) if not pause else None
+    while pause:
+        try:
+            retrained_once(task, database, on, given)
+        except Exception as error:  # a source that is gone today is there tomorrow
+            if type(error).__name__ not in ("Refusal", "Unavailable", "Fault"):
+                raise
+            print(f"{error} The champion serves on; tried again in {every}.", file=sys.stderr, flush=True)
+        time.sleep(pause)
+    raise typer.Exit(0 if promoted else 3)
+
+
+def retrained_once(task: str, database: str, on: str | None, parameters: dict[str, Any]) -> bool:
+    """One retraining with what it says; whether the challenger serves, or nothing needed it."""
+    from .operate.monitor import monitor as watched
+    from .operate.retrain import retrain
+
+    check_writable()
+    if on and not watched(database, task).findings:
+        print(f"{task}: nothing moved, so nothing is retrained.", flush=True)
+        return True
+    done = retrain(database, task, parameters, Screen)
+    for warning in done.warnings:
+        print(f"Note: {warning}")
+    print(done.reason, flush=True)
+    return done.promoted
 
 
 def refusal(sentence: str) -> Exception:

@@ -11,7 +11,7 @@ from scipy import stats
 from .drift import Shift, compare_categories, compare_numbers, drifted
 from .multiplicity import holm
 
-ALPHA = 0.005  # false alarms of a window, for each of the four questions asked of it
+ALPHA = 0.0025  # false alarms of a window: 2 % over eight questions, which monitoring asks of it
 RELATED = 12  # columns whose relations are watched
 MOVED = 0.1  # change of a rank correlation that matters
 WORSE = 0.05  # change of the mean loss, as a share of it, that matters

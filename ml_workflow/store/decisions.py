@@ -6,8 +6,9 @@ from functools import cache
 from itertools import islice
 from math import isfinite
 from pathlib import Path
+from secrets import token_hex
+from time import time_ns
 from typing import Any, NamedTuple, TypeAlias
-from uuid import uuid4
 
 import pandas as pd
 import sqlalchemy as sa
@@ -34,6 +35,11 @@ ADOPTION = 611_953  # PostgreSQL's lock: outcomes are settled while no decision 
 Row: TypeAlias = dict[str, Any]
 
 
+def new_id() -> str:
+    """Milliseconds since 1970 and 80 bits of chance in hex, as in UUID 7 (RFC 9562): decisions that are near in time are near in each index."""
+    return f"{time_ns() // 1_000_000:012x}{token_hex(10)}"
+
+
 @dataclass(frozen=True)
 class Decision:
     """What was decided for a unit. `row` is as given; `time` in seconds since 1970; `position` is given by the journal."""
@@ -48,7 +54,7 @@ class Decision:
     arm: str | None = None
     propensity: float | None = 1.0
     fallback: bool = False
-    id: str = field(default_factory=lambda: uuid4().hex)
+    id: str = field(default_factory=new_id)
     position: int | None = None
 
 

@@ -61,14 +61,16 @@ decisions = sa.Table(
     sa.Column("fallback", sa.Boolean, nullable=False, default=False),
     time("time"),
     sa.Index("ix_decisions_unit_time", "unit", "time"),
+    sa.Index("ix_decisions_time", "time"),
 )  # fmt: skip
 outcomes = sa.Table(
     "outcomes", metadata,
     text("idempotency_key", primary_key=True),
-    text("decision", sa.ForeignKey("decisions.id"), index=True),
+    text("decision", sa.ForeignKey("decisions.id")),
     sa.Column("value", sa.Double, nullable=False),
     time("event_time"),
     time("arrival_time"),
+    sa.Index("ix_outcomes_decision", "decision", "value", "arrival_time"),
 )  # fmt: skip
 strays = sa.Table(
     "strays", metadata,

@@ -131,6 +131,13 @@ class Success(Part):
     """Over how many months the return is counted."""
 
 
+class Retrain(Part):
+    """When a challenger may replace the champion: it earns more a decision, surely by more than the margin in the currency."""
+
+    margin: float = Field(0.0, ge=0)
+    """In the currency, a decision."""
+
+
 class Reference(Part):
     """How others solved it, what they reached, and how far that can be compared."""
 
@@ -195,6 +202,8 @@ class Task(Part):
     """When the money is good enough."""
     abtest: ABTest = ABTest()
     """How the A/B test is planned and judged."""
+    retrain: Retrain = Retrain()
+    """When a challenger may replace the champion."""
     features: str | None = None
     """A function exported from 02_dataset that makes the inputs; without it the table is taken as it is."""
     exclude: list[str] = []

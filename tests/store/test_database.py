@@ -1,6 +1,7 @@
 """The decisions database when it is down, locked, full, read-only, foreign, at another migration, or its writer is killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,14 +183,14 @@ def test_a_database_of_a_newer_program_is_told(engine: sa.Engine, url: str) -> N
 def test_an_older_database_is_told_and_migrated_with_its_rows(engine: sa.Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(engine, [asked()])
     steps = tmp_path / "migrations" / "versions"
-    steps.mkdir(parents=True)
-    (steps / "v1.py").write_text((ROOT / "ml_workflow/store/migrations/versions/v1.py").read_text())
-    (steps / "v2.py").write_text(
-        "from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = 'v2', 'v1'\n"
+    shutil.copytree(ROOT / "ml_workflow/store/migrations/versions", steps)
+    newest = database.steps().get_current_head()
+    (steps / "later.py").write_text(
+        f"from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = 'later', '{newest}'\n"
         "def upgrade():\n    op.add_column('decisions', sa.Column('note', sa.String()))\n"
     )
     monkeypatch.setattr(database, "steps", lambda: ScriptDirectory(str(tmp_path / "migrations")))
-    assert "at the older migration v1, this program needs v2: run `ml-workflow experiment migrate`" in ready(engine)
+    assert f"at the older migration {newest}, this program needs later: run `ml-workflow experiment migrate`" in ready(engine)
     with pytest.raises(Unavailable, match="older migration"):
         open_database(url)
     migrate(engine)
