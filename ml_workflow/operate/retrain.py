@@ -1,8 +1,8 @@
-"""Retraining that cannot make things worse: the champion serves on until a challenger surely earns more on fresh rows."""
+"""Retraining that cannot make things worse: the champion serves on until a challenger surely earns more on rows neither has seen."""
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,67 +10,72 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..define import examples, outcome, sources, value
+from ..dataset import faults
+from ..define import examples, outcome, payoffs, sources, value
 from ..errors import Refusal
-from ..run.chain import Plan
+from ..run.chain import Plan, Tell
 from ..run.chain import run as chain
 from ..run.kernels import kernels
-from ..run.pages import usual_seconds
 from ..serve.score import as_promised
 from ..statistics.bootstrap import interval_of_mean
 from ..store.decisions import open as opened
-from ..store.files import read_frame, root, write_frame
-from ..store.registry import promote, registered, versions
+from ..store.files import read_frame, write_frame
+from ..store.registry import aliases, promote, registered, versions
 from ..store.release import Release
 from ..store.run import reports
 from ..store.task import Source, Task, read_task, task_path, write_task
 from .monitor import champion, waiting
 from .traffic import HOUR, sampled, told, traffic
 
-FEWEST = 200  # fresh rows from which a challenger is judged on these alone
-MOST = 200_000  # decisions that a table is made of
-
-
-class Retrained(NamedTuple):
-    """Whether the challenger serves, why or why not in a sentence, its version, and what the outcomes do not tell."""
-
-    promoted: bool
-    reason: str
-    version: str
-    warnings: list[str]
+RECENT = 90 * 86400  # seconds: decisions of this span tell of today's world
+ENOUGH = 3000  # recent rows beside which older ones are not needed
+FEWEST = 200  # recent rows of the holdout from which a challenger is judged on these alone
+MOST = 200_000  # decisions that are read
 
 
 class Matured(NamedTuple):
-    """Rows with an outcome, and what must be said of them."""
+    """Rows as given with the unit and the class that came (its number, in the target's column), and what must be said of them."""
 
     rows: pd.DataFrame
     warnings: list[str]
 
 
-def better(gains: np.ndarray, margin: float, seed: int = 0) -> tuple[bool, list[float]]:
-    """Whether challenger less champion a row, shape (n,), surely exceeds the margin: lower end of the 95 % bootstrap interval; and the interval."""
-    interval = interval_of_mean(gains, seed=seed)
-    return interval.lower > margin, list(interval)
+class Retrained(NamedTuple):
+    """Whether the challenger serves, why or why not in a sentence, and what the outcomes do not tell."""
+
+    promoted: bool
+    reason: str
+    warnings: list[str]
 
 
-def retrain(url: str, name: str, parameters: dict[str, dict[str, Any]], screen: Callable[..., Any], now: float | None = None) -> Retrained:
+def retrain(url: str, name: str, parameters: dict[str, dict[str, Any]], tell: Tell, now: float | None = None) -> Retrained:
     """A challenger from the sources and matured outcomes by stages 00 to 04, made champion if it is surely better.
 
     Raises Refusal or Fault in a sentence; the champion is as it was then.
     """
-    with alone(name):
-        task = read_task(task_path(name))
-        serving, release = champion(name)
-        known = matured(url, task, release, now if now is not None else time.time())
-        place, added = new_task(task, known.rows, release.card["rows"])
-        record = learned(place, task, parameters, screen)
-        return judged(task, serving, release, record, added, known.warnings)
+    task = read_task(task_path(name))
+    try:
+        with alone(task.name):
+            serving, release = champion(task.name)
+            known = matured(url, task, release, time.time() if now is None else now)
+            table = renewed(task, release, known.rows)
+            record = learned(task, table, parameters, tell)
+            recent = set(known.rows[task.unit].astype(str)) if len(known.rows) else set[str]()
+            promoted, reason = judged(task, serving, release, record, recent)
+    except OSError as error:
+        raise Refusal(f"{task.name} could not be retrained: {error.strerror or error}. The champion serves on; make room, or see that {place_of(task)} can be written.") from None
+    return Retrained(promoted, reason, known.warnings)
+
+
+def place_of(task: Task) -> Path:
+    """Where a retraining keeps its lock and its table: in var/ beside the reports."""
+    return reports().parent / "var" / "retrain" / task.name
 
 
 @contextmanager
 def alone(name: str) -> Iterator[None]:
-    """No other retraining of the task on this machine meanwhile; the lock ends with its process."""
-    path = root() / "var" / "retrain" / f"{name}.lock"
+    """No other retraining of the task meanwhile; the lock ends with its process, however that ends."""
+    path = reports().parent / "var" / "retrain" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
@@ -81,109 +86,141 @@ def alone(name: str) -> Iterator[None]:
 
 
 def matured(url: str, task: Task, release: Release, now: float) -> Matured:
-    """What came of decisions that had time to show it, newest last: inputs, unit and target."""
-    engine, until = opened(url), ((now - waiting(task)) // HOUR) * HOUR
-    seen = sampled(engine, task.name, traffic(engine, task.name, 0, until), MOST)
-    engine.dispose()
+    """What came of recent decisions that had time to show it, newest last."""
+    until = ((now - waiting(task)) // HOUR) * HOUR
+    engine = opened(url)
+    try:
+        seen = sampled(engine, task.name, traffic(engine, task.name, until - RECENT, until), MOST)
+    finally:
+        engine.dispose()
+    return labelled(task, release.contract, release.card["classes"], seen)
+
+
+def labelled(task: Task, contract: dict[str, Any], classes: list[str], seen: pd.DataFrame) -> Matured:
+    """The decisions whose worth tells what came, each as likely to be among them as any other."""
     known = seen[seen["worth"].notna()].reset_index(drop=True)
     if known.empty:
-        return Matured(pd.DataFrame(), ["no outcome has come yet, so only the sources are learned from"])
-    frame = as_promised(release.contract, pd.DataFrame(list(known["row"])).reindex(columns=list(release.contract)))
-    classes = release.card["classes"]
-    truth = told(task, frame, known["action"].to_numpy(), known["worth"].to_numpy(), classes)
-    clear = ~np.isnan(truth)
-    warnings = feedback(known, clear)
-    keep = clear & thinned(known, clear)
-    labels = labels_of(task, truth[keep], classes)
-    return Matured(frame[keep].assign(**{task.unit: known.loc[keep, "unit"], task.target.column: labels}).drop_duplicates(task.unit, keep="last").reset_index(drop=True), warnings)
+        return Matured(pd.DataFrame(), ["no outcome of recent decisions has come, so only the sources are learned from"])
+    if not classes:
+        return Matured(pd.DataFrame(), ["outcomes come as money, which does not give a number away, so only the sources are learned from"])
+    rows = as_known(contract, pd.DataFrame(list(known["row"])))
+    actions = known["action"].to_numpy()
+    truth = told(task, rows, actions, known["worth"].to_numpy(), classes)
+    telling = tells(task, rows, actions, classes) & ~np.isnan(truth)
+    kept = even(telling, actions, known["propensity"])
+    frame = rows.assign(**{task.unit: known["unit"].to_numpy(), task.target.column: truth})[kept]
+    return Matured(frame.drop_duplicates(task.unit, keep="last", ignore_index=True), feedback(telling, kept, actions))
 
 
-def feedback(known: pd.DataFrame, clear: np.ndarray) -> list[str]:
+def as_known(contract: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows as given, typed as the contract says; columns that never came are missing."""
+    return as_promised(contract, rows.reindex(columns=[*contract, *(c for c in rows if c not in contract)]))
+
+
+def tells(task: Task, rows: pd.DataFrame, actions: np.ndarray, classes: list[str]) -> np.ndarray:
+    """Whether what a decision earns differs for every outcome, shape (n,): only then is it known whatever came.
+
+    Rows known for some outcomes alone would be chosen by what came of them.
+    """
+    names, money = payoffs(task, rows, classes)
+    own = np.sort(money[np.arange(len(rows)), pd.Index(names).get_indexer(pd.Index(actions))], axis=1)
+    return (np.diff(own, axis=1) > 1e-6 * np.abs(own).max(axis=1, keepdims=True)).all(axis=1)
+
+
+def hidden(telling: np.ndarray, actions: np.ndarray) -> list[str]:
+    """The actions that hide what would have come."""
+    return sorted(set(actions) - set(actions[telling]))
+
+
+def even(telling: np.ndarray, actions: np.ndarray, propensity: "pd.Series[float]") -> np.ndarray:
+    """Which decisions to learn from, so that every row was as likely to be seen, shape (n,): all that tell, where no action hides the outcome.
+
+    Else those left to chance, each with the chance least propensity / its own: rejection (von Neumann 1951), so that the stages need no weights.
+    """
+    if not hidden(telling, actions):
+        return telling
+    chance = propensity.fillna(1).to_numpy(dtype=float)
+    drawn = telling & (chance < 1)
+    least = chance[drawn].min() if drawn.any() else 0.0
+    return drawn & (np.random.default_rng(0).random(len(chance)) < least / chance)
+
+
+def feedback(telling: np.ndarray, kept: np.ndarray, actions: np.ndarray) -> list[str]:
     """What outcomes cannot tell because of what was decided."""
-    said = []
-    hidden = sorted(set(known["action"]) - set(known.loc[clear, "action"]))
-    if hidden:
-        said.append(f"outcomes show what would have happened only where it was not decided {' or '.join(hidden)}: {(~clear).mean():.0%} of the decisions tell nothing")
-    if hidden and not (known["propensity"] < 1).any():
-        said.append("no decision was left to chance, so these rows are not like all: give /decide an exploration share")
+    silent = hidden(telling, actions)
+    if not silent:
+        return []
+    said = [f"where {' or '.join(silent)} was decided nobody sees what would have come: {(~telling).mean():.0%} of the decisions tell nothing"]
+    if not kept.any():
+        said.append("no decision that tells was left to chance, so only the sources are learned from: give `ml-workflow serve` a share to --explore")
     return said
 
 
-def thinned(known: pd.DataFrame, clear: np.ndarray) -> np.ndarray:
-    """Which rows to keep so that all were as likely to be seen: each with the chance smallest propensity / its own.
-
-    Rejection by inverse propensity (von Neumann 1951) needs no weights in the stages. Without chance in the decisions all are kept.
-    """
-    chance = known["propensity"].fillna(1).to_numpy(dtype=float)
-    explored = clear & (chance < 1)
-    if not explored.any():
-        return np.ones(len(known), dtype=bool)
-    return (chance < 1) & (np.random.default_rng(0).random(len(known)) < chance[explored].min() / chance)
-
-
-def labels_of(task: Task, truth: np.ndarray, classes: list[str]) -> Any:
-    """Class numbers as the target's column has them."""
-    if task.target.kind == "binary":
-        positive = task.target.positive
-        other = 0 if positive in (1, True, "1") else f"not {positive}"
-        return [positive if t else other for t in truth]
-    return [classes[int(t)] for t in truth]
-
-
-def new_task(task: Task, rows: pd.DataFrame, learned_from: int) -> tuple[Path, set[str]]:
-    """The task on a new table: the newest rows, outcomes before sources, as many as the champion's whole table had; and the new units."""
+def renewed(task: Task, release: Release, rows: pd.DataFrame) -> pd.DataFrame:
+    """The table to learn from: recent rows, and where these are not enough the sources' before them; at most as many as the sources have."""
     table = examples(task, sources(task))
-    size = max(len(table), learned_from)
-    new = rows.tail(size)
-    if len(new):
-        new = new.assign(**{c: new[c].astype(table[c].dtype) for c in (task.unit, task.target.column) if fits(new[c], table[c])})
-        table = table[~table[task.unit].astype(str).isin(set(new[task.unit].astype(str)))]
-    old = table.sample(min(len(table), size - len(new)), random_state=0).sort_index()
-    place = root() / "var" / "retrain" / task.name
-    write_frame(place / "table.parquet", pd.concat([old, new.reindex(columns=table.columns)] if len(new) else [old], ignore_index=True))
-    first = Source(name=task.sources[0].name, uri=str(place / "table.parquet"), time=task.sources[0].time)
-    return write_task(place / f"{task.name}.yaml", task.model_copy(update={"sources": [first]})), set(new[task.unit].astype(str)) if len(new) else set()
+    check_columns(task, release, table)
+    if rows.empty:
+        return table
+    recent = rows.tail(len(table)).assign(**{task.target.column: lambda new: labels_of(task, table, new[task.target.column], release.card["classes"])})
+    recent, table = (frame.assign(**{task.unit: frame[task.unit].astype(str)}) for frame in (recent, table))
+    if len(recent) >= ENOUGH:
+        return recent.reindex(columns=table.columns)
+    older = table[~table[task.unit].isin(recent[task.unit])]
+    older = older.sample(min(len(older), len(table) - len(recent)), random_state=0).sort_index()
+    return pd.concat([older, recent.reindex(columns=table.columns)], ignore_index=True)
 
 
-def fits(new: "pd.Series[Any]", old: "pd.Series[Any]") -> bool:
-    """Whether the new values can be of the old column's type."""
-    try:
-        new.astype(old.dtype)
-    except (TypeError, ValueError):
-        return False
-    return True
+def check_columns(task: Task, release: Release, table: pd.DataFrame) -> None:
+    """Refuse sources in which a rule of the champion's contract is broken in most rows: a source broke, the world did not move."""
+    found = faults(release.contract, table, "", task.private)
+    broken = found[found["rows"] > len(table) / 2]
+    if len(broken):
+        said = f"{broken['column'].iloc[0]} {broken['rule'].iloc[0]}"
+        raise Refusal(f"The sources of {task.name} break the champion's contract in most rows (the rule: {said}): mend them, or run the task anew.")
 
 
-def learned(place: Path, task: Task, parameters: dict[str, dict[str, Any]], screen: Callable[..., Any]) -> dict[str, Any]:
-    """The record of stages 00 to 04 on the new table, by the same notebooks."""
+def labels_of(task: Task, table: pd.DataFrame, codes: "pd.Series[float]", classes: list[str]) -> list[Any]:
+    """Class numbers as the target's column has them."""
+    as_written = dict(zip(outcome(task, table)[::-1], table[task.target.column][::-1], strict=True))
+    keys = [0, 1] if task.target.kind == "binary" else classes
+    return [as_written.get(keys[int(code)], keys[int(code)]) for code in codes]
+
+
+def learned(task: Task, table: pd.DataFrame, parameters: dict[str, dict[str, Any]], tell: Tell) -> dict[str, Any]:
+    """The record of stages 00 to 04 on the table, by the same notebooks."""
+    place = place_of(task)
+    source = Source(name=task.sources[0].name, uri=str(write_frame(place / "table.parquet", table)), time=task.sources[0].time)
+    path = write_task(place / f"{task.name}.yaml", task.model_copy(update={"sources": [source]}))
     with kernels("auto") as pool:
-        shown = screen(task.question, usual_seconds(task.name))
-        try:
-            return chain(Plan(str(place), parameters, "04_scale", "02_dataset", name=task.name), pool, shown)
-        finally:
-            shown.close()
+        return chain(Plan(str(path), parameters, "04_scale", "02_dataset", name=task.name), pool, tell)
 
 
-def judged(task: Task, serving: str, release: Release, record: dict[str, Any], added: set[str], warnings: list[str]) -> Retrained:
+def judged(task: Task, serving: str, release: Release, record: dict[str, Any], recent: set[str]) -> tuple[bool, str]:
     """Promote the challenger of a run, or say why not."""
-    last = [s for s in record["stages"] if s["status"] != "pending"][-1]
-    version = next((v for v in versions(task.name) if v.run == record["run"]), None)
-    if not last["verdict"]["go"] or version is None:
-        return Retrained(False, f"{serving} serves on; the new run stops in {last['name']}: {last['verdict']['answer']}", version.number if version else "", warnings)
-    challenger = registered(task.name, version.number)
+    last = [stage for stage in record["stages"] if stage["status"] != "pending"][-1]
+    if not last["verdict"]["go"]:
+        return False, f"{serving} serves on, since the new run stops in {last['name']}: {last['verdict']['answer']}"
+    number = next(version.number for version in versions(task.name) if version.run == record["run"])
     holdout = read_frame(reports() / record["run"] / "files" / "holdout.parquet")
-    recent = holdout[holdout[task.unit].astype(str).isin(added)]
-    fresh = recent if len(recent) >= FEWEST else holdout
-    surely, (low, estimate, high) = better(earned(task, challenger, fresh) - earned(task, release, fresh), task.retrain.margin)
-    said = f"On {len(fresh):,} fresh rows version {version.number} earns {estimate:+,.4g} {task.value.currency} a decision against {serving} ({low:+,.4g} … {high:+,.4g}, margin {task.retrain.margin:g})"
+    fresh = holdout[holdout[task.unit].astype(str).isin(recent)]
+    rows, kind = (fresh, "recent") if len(fresh) >= FEWEST else (holdout, "holdout")
+    surely, (low, estimate, high) = better(earned(task, registered(task.name, number), rows) - earned(task, release, rows), task.retrain.margin)
+    said = f"On {len(rows):,} {kind} rows version {number} earns {estimate:+,.4g} {task.value.currency} a decision against {serving} ({low:+,.4g} … {high:+,.4g}, margin {task.retrain.margin:g})"
     if not surely:
-        return Retrained(False, f"{said}: that is not surely better, so it stays challenger and {serving} serves on.", version.number, warnings)
-    if champion(task.name)[0] != serving:
-        return Retrained(False, f"{said}, but another version was made champion meanwhile: it stays challenger.", version.number, warnings)
-    promote(task.name, version.number)
-    return Retrained(True, f"{said}: it serves now.", version.number, warnings)
+        return False, f"{said}: that is not surely better, so it stays challenger and {serving} serves on."
+    if aliases(task.name).get("champion") != serving.rpartition("/")[2]:
+        return False, f"{said}, but another version was made champion meanwhile: it stays challenger."
+    promote(task.name, number)
+    return True, f"{said}: it serves now."
 
 
 def earned(task: Task, release: Release, rows: pd.DataFrame) -> np.ndarray:
     """What each row earns when the release decides, in the currency, shape (n,)."""
     return value(task, rows, np.asarray(release.decide(rows, release.score(rows))), outcome(task, rows))
+
+
+def better(gains: np.ndarray, margin: float, seed: int = 0) -> tuple[bool, list[float]]:
+    """Whether challenger less champion a row, shape (n,), surely exceeds the margin: lower end of the 95 % bootstrap interval; and the interval."""
+    interval = interval_of_mean(gains, seed=seed)
+    return interval.lower > margin, list(interval)

@@ -1,0 +1,201 @@
+"""Retraining: what it learns from, when the challenger serves, and that every failure leaves the champion serving."""
+
+import dataclasses
+import errno
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml_workflow.errors import Refusal
+from ml_workflow.operate import retrain as room
+from ml_workflow.operate.retrain import alone, better, labelled, matured, renewed, retrain
+from ml_workflow.operate.simulate import MONTH, Plan, simulate
+from ml_workflow.store.files import digest
+from ml_workflow.store.registry import aliases
+from ml_workflow.store.release import Release
+from ml_workflow.store.task import Task, read_task
+from tests.conftest import ROOT, edit, newest, record, workflow
+from tests.operate.conftest import Live
+
+PLAN = Plan(months=2, decisions=600)
+NOW = PLAN.begin + 2 * MONTH
+CREDIT = read_task(ROOT / "tasks" / "credit.yaml")
+QUICK: dict[str, dict[str, Any]] = {"03_poc": {"folds": 2}, "04_scale": {"folds": 2, "time_budget": 0}}
+WORDS = ("-p", "time_budget=0", "-p", "folds=2")
+
+
+def quiet(*_: object) -> None:
+    """Hears of the stages and shows nothing."""
+
+
+def seen(actions: list[str], worth: list[float], propensity: list[float]) -> pd.DataFrame:
+    """Decisions of customers with a limit of 100, as the database gives them."""
+    rows = [{"LIMIT_BAL": 100} for _ in actions]
+    return pd.DataFrame({"row": rows, "unit": [str(i) for i in range(len(actions))], "action": actions, "worth": worth, "propensity": propensity})
+
+
+def labels(frame: pd.DataFrame) -> room.Matured:
+    """What the credit task learns from these."""
+    return labelled(CREDIT, {"LIMIT_BAL": {"type": "integer"}}, ["negative", "positive"], frame)
+
+
+def telling(task: Task) -> Task:
+    """The penguins' task with amounts that tell every mistake apart."""
+    matrix = {d: {a: 10 if d == a else -25 - i for i, a in enumerate(("Adelie", "Chinstrap", "Gentoo"))} for d in ("Adelie", "Chinstrap", "Gentoo")}
+    return task.model_copy(update={"value": task.value.model_copy(update={"matrix": matrix})})
+
+
+def as_it_was(live: Live) -> list[Any]:
+    """What a failed retraining must not change: who serves, what was decided, and the records of runs."""
+    with live.engine.connect() as connection:
+        rows = [connection.exec_driver_sql(f"select * from {table} order by 1").all() for table in ("decisions", "outcomes")]
+    return [aliases("penguins")["champion"], rows, digest(Path(live.env["ML_WORKFLOW_REPORTS"]) / live.release.card["run"] / "run.json")]
+
+
+def test_outcomes_that_a_decision_hides_are_told_and_not_learned_from() -> None:
+    found = labels(seen(["act", "leave", "leave"], [0.0, 2.0, -10.0], [1.0, 1.0, 1.0]))
+    assert found.rows.empty
+    assert "where act was decided nobody sees what would have come: 33% of the decisions tell nothing" in found.warnings
+    assert any("--explore" in said for said in found.warnings)
+
+
+def test_rows_left_to_chance_are_learned_from_each_as_likely_as_another() -> None:
+    chance = np.random.default_rng(0)
+    risky, size, share = chance.random(40_000) < 0.25, 40_000, 0.2
+    best = np.where(risky, "act", "leave")
+    action = np.where(chance.random(size) < share, np.array(["act", "leave"])[chance.integers(0, 2, size)], best)
+    frame = seen(list(action), list(np.where(action == "act", 0.0, np.where(risky, -10.0, 2.0))), list(np.where(action == best, 1 - share / 2, share / 2)))
+    found = labels(frame)
+    assert abs(found.rows["default_next_month"].mean() - 0.25) < 0.02
+    assert 0.08 * size < len(found.rows) < 0.12 * size
+    assert len(found.warnings) == 1
+
+
+def test_rows_are_not_chosen_by_what_came_of_them(live: Live) -> None:
+    """A mistake costs the same for two species: learning from right decisions alone would teach that all are right."""
+    simulate(live.engine, live.version, live.release, live.table, PLAN)
+    assert matured(live.url, live.release.task(), live.release, NOW).rows.empty
+
+
+def test_the_table_holds_recent_rows_as_they_were_and_the_sources_behind_them(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = telling(live.release.task())
+    release: Release = dataclasses.replace(live.release, definition=task)
+    simulate(live.engine, live.version, release, live.table, PLAN._replace(drift="concept", size=0.5))
+    known = matured(live.url, task, release, NOW)
+    assert len(known.rows) == 1200 and known.warnings == []
+    table = renewed(task, release, known.rows.tail(100))
+    assert len(table) == 344 and table["row"].is_unique and set(table["species"]) == {"Adelie", "Chinstrap", "Gentoo"}
+    monkeypatch.setattr(room, "ENOUGH", 100)
+    assert set(renewed(task, release, known.rows.tail(100))["row"]) == set(known.rows["row"].tail(100))
+
+
+def test_a_challenger_needs_a_gain_that_is_surely_over_the_margin() -> None:
+    gains = np.random.default_rng(0).normal(1, 5, 2000)
+    assert better(gains, 0.0)[0] and not better(gains, 0.9)[0] and not better(-gains, 0.0)[0]
+
+
+def test_a_challenger_that_is_not_surely_better_waits_and_the_record_says_why(live: Live) -> None:
+    before = as_it_was(live)
+    done = workflow("retrain", "penguins", "--database", live.url, *WORDS, env=live.env, cwd=live.project)
+    assert done.returncode == 3 and "penguins/1 serves on" in done.stdout and "Traceback" not in done.stderr, done.stdout + done.stderr
+    assert as_it_was(live) == before
+
+
+def test_failures_before_learning_leave_all_as_it_was_and_say_why(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, data = as_it_was(live), live.project / "data" / "penguins.csv.gz"
+    kept = data.read_bytes()
+
+    def refused() -> str:
+        with pytest.raises(Refusal) as error:
+            retrain(live.url, "penguins", QUICK, quiet)
+        monkeypatch.undo()
+        monkeypatch.chdir(live.project)
+        for name, value in live.env.items():
+            monkeypatch.setenv(name, value)
+        assert as_it_was(live) == before and "\n" not in str(error.value)
+        return str(error.value)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    data.unlink()
+    assert "penguins.csv.gz" in refused()
+    data.write_bytes(kept)
+    table = pd.read_csv(data)
+    table.drop(columns="island").to_csv(data, index=False)
+    assert "island" in refused()
+    table.assign(body_mass_g="heavy").to_csv(data, index=False)
+    assert "(the rule: body_mass_g is number)" in refused()
+    data.write_bytes(kept)
+    monkeypatch.setattr(room, "write_frame", full)
+    assert "No space left on device. The champion serves on" in refused()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert "The registry http://127.0.0.1:9" in refused()
+
+
+def test_one_retraining_at_a_time(live: Live) -> None:
+    before = as_it_was(live)
+    with alone("penguins"):
+        done = workflow("retrain", "penguins", "--database", live.url, env=live.env, cwd=live.project)
+    assert done.returncode == 2 and "penguins is being retrained by another process" in done.stderr
+    assert as_it_was(live) == before
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("stage", ["00_define", "02_dataset", "04_scale"])
+def test_after_a_kill_midway_the_champion_serves_and_the_next_retraining_works(live: Live, stage: str) -> None:
+    before = as_it_was(live)
+    command = [sys.executable, "-m", "ml_workflow.cli", "retrain", "penguins", "--database", live.url, *WORDS]
+    running = subprocess.Popen(command, env=live.env, cwd=live.project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while running.poll() is None and not begun(live, stage):
+        time.sleep(0.05)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    assert as_it_was(live) == before
+    done = workflow(*command[3:], env=live.env, cwd=live.project)
+    assert done.returncode == 3 and "penguins/1 serves on" in done.stdout, done.stdout + done.stderr
+
+
+def begun(live: Live, stage: str) -> bool:
+    """Whether a new run has come as far as this stage."""
+    runs = [path.parent for path in Path(live.env["ML_WORKFLOW_REPORTS"]).glob("*/run.json") if not path.parent.is_symlink()]
+    return any(all(s["status"] in ("done", "reused") for s in record(run)["stages"] if s["name"] < stage) for run in runs)
+
+
+@pytest.mark.prove
+def test_a_drift_that_can_be_learned_brings_a_new_champion(live: Live) -> None:
+    task = live.project / "tasks" / "penguins.yaml"
+    edit(task, "Adelie: {Adelie: 10, Chinstrap: -25, Gentoo: -25}", "Adelie: {Adelie: 10, Chinstrap: -25, Gentoo: -26}")
+    edit(task, "Chinstrap: {Adelie: -25, Chinstrap: 10, Gentoo: -25}", "Chinstrap: {Adelie: -25, Chinstrap: 10, Gentoo: -26}")
+    edit(task, "Gentoo: {Adelie: -25, Chinstrap: -25, Gentoo: 10}", "Gentoo: {Adelie: -25, Chinstrap: -26, Gentoo: 10}")
+    release = dataclasses.replace(live.release, definition=read_task(task))
+    simulate(live.engine, live.version, release, live.table, PLAN._replace(decisions=3000, drift="concept", size=0.9), first=1)
+    done = retrain(live.url, "penguins", QUICK, quiet, NOW)
+    assert done.promoted and "it serves now" in done.reason, done.reason
+    assert aliases("penguins")["champion"] == "2"
+
+
+@pytest.mark.prove
+def test_a_registry_that_goes_down_midway_leaves_a_record_that_says_so(live: Live) -> None:
+    before = as_it_was(live)
+    database = Path(live.env["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
+
+    def unplug(event: str, stage: dict[str, Any]) -> None:
+        if (event, stage["name"]) == ("start", "04_scale"):
+            shutil.move(database, database.with_suffix(".away"))
+            database.mkdir()
+
+    with pytest.raises(Refusal, match="The registry"):
+        retrain(live.url, "penguins", QUICK, unplug)
+    database.rmdir()
+    shutil.move(database.with_suffix(".away"), database)
+    assert as_it_was(live) == before
+    assert record(newest(live.env))["outcome"] == "failed"
