@@ -30,6 +30,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'ml_workflow.dataset.is_one_of': ('dataset.html#is_one_of', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.is_type': ('dataset.html#is_type', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.leaks': ('dataset.html#leaks', 'ml_workflow/dataset.py'),
+                                     'ml_workflow.dataset.mean_of': ('dataset.html#mean_of', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.payment_history': ('dataset.html#payment_history', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.quarantined': ('dataset.html#quarantined', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.read_as': ('dataset.html#read_as', 'ml_workflow/dataset.py'),

@@ -18,7 +18,8 @@ from ..store.decisions import create, insert
 from ..store.decisions import open as opened
 from ..store.registry import place_of, promote, register
 from ..store.release import Release
-from .monitor import champion, monitor, reference, waiting
+from .monitor import champion, monitor, waiting
+from .promise import promise
 from .retrain import retrain
 
 MONTH = 30 * 86400.0
@@ -158,7 +159,7 @@ def explored(task: Any, best: np.ndarray, explore: float, chance: np.random.Gene
 def apart(place: Path, task: str) -> Iterator[str]:
     """A registry, reports and an empty decisions database of a simulation's own, with the real champion; the database's URL."""
     _, release = champion(task)
-    reference(release)  # kept beside the release, so that it is known there too
+    promise(release)  # kept beside the release, so that it is known there too
     own = {"ML_WORKFLOW_REPORTS": str(place / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}"}
     before = {name: os.environ.get(name) for name in own}
     create(place / "decisions.db").dispose()
