@@ -143,6 +143,9 @@ def commands() -> Iterator[tuple[str, list[str]]]:
         yield from [(f"compose {name} healthcheck", asked[1:])] if asked else []
     for name, pod in pods():
         yield from ((name, container["args"]) for container in pod["containers"])
+    for line in (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            yield "crontab", line.split()[5:]
     for block in re.findall(r"^```\n(.*?)^```", RUNBOOK, re.M | re.S):
         yield from (("runbook", shlex.split(line)) for line in block.splitlines())
     yield from (("runbook", shlex.split(text)) for text in re.findall(r"`((?:ml-workflow|make) [^`]+)`", RUNBOOK))
