@@ -30,7 +30,7 @@ from ml_workflow.store.release import Release
 from ml_workflow.store.task import read_task, task_path
 
 TIMES, ROWS, MOST = 2000, 1000, 0.05
-DECISIONS = 15_000  # a month; half of what the task says, for time
+DECISIONS = 30_000  # a month, as the task says
 PARAMETERS: dict[str, dict[str, Any]] = {"03_poc": {"folds": 2}, "04_scale": {"folds": 2, "time_budget": 0}}
 
 

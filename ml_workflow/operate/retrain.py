@@ -19,7 +19,7 @@ from ..run.kernels import kernels
 from ..serve.score import as_promised
 from ..statistics.bootstrap import interval_of_mean
 from ..store.decisions import open as opened
-from ..store.files import read_frame, write_frame
+from ..store.files import read_frame, read_json, write_frame
 from ..store.registry import aliases, promote, registered, versions
 from ..store.release import Release
 from ..store.run import reports
@@ -193,15 +193,18 @@ def learned(task: Task, table: pd.DataFrame, parameters: dict[str, dict[str, Any
     source = Source(name=task.sources[0].name, uri=str(write_frame(place / "table.parquet", table)), time=task.sources[0].time)
     path = write_task(place / f"{task.name}.yaml", task.model_copy(update={"sources": [source]}))
     with kernels("auto") as pool:
-        return chain(Plan(str(path), parameters, "04_scale", "02_dataset", name=task.name), pool, tell)
+        return chain(Plan(str(path), parameters, "04_scale", "02_dataset", force=True, name=task.name), pool, tell)
 
 
 def judged(task: Task, serving: str, release: Release, record: dict[str, Any], recent: set[str]) -> tuple[bool, str]:
-    """Promote the challenger of a run, or say why not."""
-    last = [stage for stage in record["stages"] if stage["status"] != "pending"][-1]
-    if not last["verdict"]["go"]:
-        return False, f"{serving} serves on, since the new run stops in {last['name']}: {last['verdict']['answer']}"
+    """Promote the challenger of a run, or say why not: whether a model is worth having at all was asked of the first one."""
+    for stage in record["stages"][:3]:
+        if not stage["verdict"]["go"]:
+            return False, f"{serving} serves on, since the new table stops in {stage['name']}: {stage['verdict']['answer']}"
     number = next(version.number for version in versions(task.name) if version.run == record["run"])
+    fails = [said for said, held in read_json(reports() / record["run"] / "files" / "ledger.json")["behaviour"].items() if not held]
+    if fails:
+        return False, f"{serving} serves on, since version {number} fails: {'; '.join(fails)}."
     holdout = read_frame(reports() / record["run"] / "files" / "holdout.parquet")
     fresh = holdout[holdout[task.unit].astype(str).isin(recent)]
     rows, kind = (fresh, "recent") if len(fresh) >= FEWEST else (holdout, "holdout")
