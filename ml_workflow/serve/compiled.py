@@ -95,9 +95,11 @@ def _predictor(estimator: Any) -> Callable[[np.ndarray], np.ndarray]:
         booster = estimator.booster_
         return lambda array: _both(booster.predict(array, num_threads=threads(array))) if name == "LGBMClassifier" else booster.predict(array, num_threads=threads(array))
     if name in ("XGBClassifier", "XGBRegressor"):
-        booster = estimator.get_booster()
-        booster.set_param("nthread", 1)
-        return lambda array: _both(booster.inplace_predict(array, validate_features=False)) if name == "XGBClassifier" else booster.inplace_predict(array, validate_features=False)
+        every = estimator.get_booster()
+        single = every.copy()
+        single.set_param("nthread", 1)
+        ask = lambda array: (single if threads(array) else every).inplace_predict(array, validate_features=False)  # noqa: E731
+        return (lambda array: _both(ask(array))) if name == "XGBClassifier" else ask
     if name in ("CatBoostClassifier", "CatBoostRegressor"):
         ask = estimator.predict_proba if name == "CatBoostClassifier" else estimator.predict
         return lambda array: ask(array, thread_count=threads(array) or -1)

@@ -1,5 +1,6 @@
 """The service: keys and release are checked, then uvicorn serves the API, by one process or several."""
 
+import gc
 import json
 import logging
 import os
@@ -45,4 +46,6 @@ def made() -> FastAPI:
     live = Live(settings.pop("task"), address())
     app = application(live, keys_from(os.environ.get("ML_WORKFLOW_KEYS", "")), **settings)
     app.state.live = live
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a request of many rows is not held up by looking through all of it again
     return app
