@@ -37,13 +37,13 @@ def seconds(*command: str, env: dict[str, str], allowed: tuple[int, ...] = (0,))
     began = time.perf_counter()
     done = subprocess.run(command, cwd=HOME, env=env, capture_output=True, text=True)
     if done.returncode not in allowed:
-        sys.exit(f"{' '.join(command)[:300]} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+        sys.exit(f"{' '.join(command)[:300]} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[:3000]}")
     return time.perf_counter() - began
 
 
 def script(task: str, folder: Path) -> Path:
     """The code cells of the six notebooks as one script."""
-    parts = []
+    parts = ["from IPython.core.interactiveshell import InteractiveShell", "InteractiveShell.instance()  # without one nothing is displayed"]
     for stage in STAGES:
         for cell in nbformat.read(HOME / "nbs" / f"{stage}.ipynb", as_version=4).cells:
             if cell.cell_type == "code":
