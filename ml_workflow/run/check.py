@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..dataset import faults, quarantined
 from ..define import (
     amounts,
     check_holdout,
@@ -60,6 +59,8 @@ def check_matrix(task: Task, classes: list[str]) -> None:
 
 def check_table(name: str, uri: str, query: str | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The faults of a new table by the contract of the task's newest run, the rows that keep it, and those that do not."""
+    from ..dataset import faults, quarantined  # here: stage 02 loads scikit-learn, for which a run need not wait
+
     task, contract = newest_contract(name)
     frame = read_table(uri, query)
     return faults(contract, frame, task.unit, task.private), *quarantined(contract, frame, task.unit)
