@@ -59,7 +59,8 @@ def check_matrix(task: Task, classes: list[str]) -> None:
 
 def check_table(name: str, uri: str, query: str | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The faults of a new table by the contract of the task's newest run, the rows that keep it, and those that do not."""
-    from ..dataset import faults, quarantined  # here: stage 02 loads scikit-learn, for which a run need not wait
+    # here: stage 02 loads scikit-learn, for which a run need not wait
+    from ..dataset import faults, quarantined
 
     task, contract = newest_contract(name)
     frame = read_table(uri, query)
