@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ def as_json(value: Any) -> Any:
 
 def faults(columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[Fault]:
     """Every fault of rows, with its rule as 02's contract names it."""
-    doubtful = [c for c in columns if not c.sound([row.get(c.name, ABSENT) for row in rows])]
+    doubtful = [c for c, values in zip(columns, by_column(columns, rows, ABSENT), strict=True) if not c.sound(values)]
     for i, row in enumerate(rows if doubtful else ()):
         for column in doubtful:
             for rule in column.faults(row.get(column.name, ABSENT)):
@@ -190,4 +191,14 @@ def faults(columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[Fault]:
 
 def frame(columns: Sequence[Column], rows: Sequence[Row]) -> pd.DataFrame:
     """Sound rows as a frame like those that the release was fitted on."""
-    return pd.DataFrame({c.name: c.array([row.get(c.name) for row in rows]) for c in columns}, copy=False)
+    return pd.DataFrame({c.name: c.array(values) for c, values in zip(columns, by_column(columns, rows), strict=True)}, copy=False)
+
+
+def by_column(columns: Sequence[Column], rows: Sequence[Row], absent: Any = None) -> list[list[Any]]:
+    """The values of each column; in one pass where every row has them all."""
+    names = [c.name for c in columns]
+    try:
+        *found, _ = zip(*map(itemgetter(*names, names[0]), rows), strict=True)  # the first again: of a single name it would give no tuple
+        return [list(values) for values in found]
+    except KeyError:
+        return [[row.get(name, absent) for row in rows] for name in names]
