@@ -49,7 +49,7 @@ def test_each_drift_moves_what_it_is_named_after(live: Live) -> None:
         moved, same = month(drift, 3)
         assert not moved[column].equals(rows[column]) and moved.drop(columns=column).equals(rows.drop(columns=column)) and (same == truth).all()
     same_rows, turned = month("concept", 3)
-    assert same_rows.equals(rows) and (turned != truth).mean() == 0.5
+    assert same_rows.equals(rows) and (turned != truth).mean() == pytest.approx(0.5, abs=0.02)
     assert month("concept", 0)[1].tolist() == month("none", 0)[1].tolist()
     assert [round(strength(PLAN._replace(drift="seasonal"), m), 2) for m in (0, 3, 6, 9)] == [0, 1, 0, -1]
     with pytest.raises(Refusal, match="'sideways': give none, covariate"):
