@@ -1,5 +1,6 @@
 """Sphinx: the frame around the notebooks of the last run. `make site` builds it; nothing is executed."""
 
+import logging
 import sys
 from collections.abc import Callable
 from configparser import ConfigParser
@@ -14,6 +15,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import from_run  # noqa: E402
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # which tells of its plugins where a style of pygments turns logging on
 
 settings = ConfigParser(delimiters=["="])
 settings.read(HERE.parent / "settings.ini", encoding="utf-8")

@@ -301,9 +301,17 @@ def use_of(process: psutil.Process) -> tuple[int, int]:
     return process.num_fds(), process.memory_info().rss // 2**20
 
 
+def idle(process: psutil.Process) -> bool:
+    """Whether a process does nothing for half a second: the parent has then imported all."""
+    before = process.cpu_times()
+    time.sleep(0.5)
+    return process.cpu_times() == before
+
+
 @pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.prove)])
 def test_many_notebooks_at_a_time_leave_nothing_behind(count: int, warm: Kernels, tmp_path: Path) -> None:
     parent = warm_parents()[0]
+    assert wait_until(lambda: idle(parent))
     before = use_of(parent)
     with four_workers() as workers:
         run_many(workers, warm, tmp_path, range(count))
