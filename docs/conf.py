@@ -41,6 +41,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = project
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = html_copy_source = html_show_sphinx = False
 html_sidebars = {"index": []}
