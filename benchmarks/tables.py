@@ -19,6 +19,9 @@ from sklearn import datasets
 from statsmodels import datasets as others
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.conftest import copy_of_the_project  # noqa: E402
+
 REAL = {"iris": "target", "wine": "target", "breast_cancer": "target", "diabetes": "target", "digits": "target", "fair": "affairs", "anes96": "vote",
         "randhie": "mdvis", "star98": "NABOVE", "statecrime": "murder", "modechoice": "choice", "spector": "GRADE", "macrodata": "realgdp"}  # fmt: skip
 
@@ -54,7 +57,7 @@ def workflow(*words: str, folder: Path) -> tuple[int, str, float, float]:
     """Status, output, seconds and peak memory in GB (proportional share of all processes) of a command."""
     env = os.environ | {"ML_WORKFLOW_REPORTS": str(folder / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     began, peak = time.perf_counter(), 0.0
-    with subprocess.Popen([sys.executable, "-m", "ml_workflow.cli", *words], env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen([sys.executable, "-m", "ml_workflow.cli", *words], env=env, cwd=folder / "project", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         text: list[str] = []
         reader = threading.Thread(target=lambda: text.append(process.stdout.read() if process.stdout else ""))
         reader.start()
@@ -90,33 +93,26 @@ def outcome(words: list[str], name: str, folder: Path) -> bool:
 
 def main(asked: list[str]) -> None:
     """Print one line a table."""
-    drafted: list[Path] = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        copy_of_the_project(folder / "project")  # where tasks are drafted
         (folder / "mlflow.db").write_bytes((ROOT / "var" / "mlflow.db").read_bytes())
-        try:
-            if not asked or "real" in asked:
-                sound = [outcome([name, "--force"], name, folder) for name in ("credit", "penguins", "bikes")]
-                for name, target in REAL.items():
-                    frame = table(name)
-                    path = folder / f"bench-{name}.csv"
-                    frame.to_csv(path, index=False)
-                    drafted.append(ROOT / "tasks" / f"bench-{name}.yaml")
-                    sound.append(outcome([str(path), "--target", target], f"{name} {frame.shape[0]}x{frame.shape[1]}", folder))
-                print(json.dumps({"tables": len(sound), "verdict or one sentence": sum(sound)}))
-            if not asked or "large" in asked:
-                path, target = large(folder)
-                drafted.append(ROOT / "tasks" / "large.yaml")
-                outcome([str(path), "--target", target, "--force"], "large", folder)
-                print("bars: 300 s, 3 GB")
-            for name in ("wide", "long") if not asked or "awkward" in asked else ():
-                path = folder / f"bench-{name}.csv"
-                awkward(name).to_csv(path, index=False)
-                drafted.append(ROOT / "tasks" / f"bench-{name}.yaml")
-                outcome([str(path), "--target", "target", "--force"], name, folder)
-        finally:
-            for path in drafted:
-                path.unlink(missing_ok=True)
+        if not asked or "real" in asked:
+            sound = [outcome([name, "--force"], name, folder) for name in ("credit", "penguins", "bikes")]
+            for name, target in REAL.items():
+                frame = table(name)
+                path = folder / f"{name}.csv"
+                frame.to_csv(path, index=False)
+                sound.append(outcome([str(path), "--target", target], f"{name} {frame.shape[0]}x{frame.shape[1]}", folder))
+            print(json.dumps({"tables": len(sound), "verdict or one sentence": sum(sound)}))
+        if not asked or "large" in asked:
+            path, target = large(folder)
+            outcome([str(path), "--target", target, "--force"], "large", folder)
+            print("bars: 300 s, 3 GB")
+        for name in ("wide", "long") if not asked or "awkward" in asked else ():
+            path = folder / f"{name}.csv"
+            awkward(name).to_csv(path, index=False)
+            outcome([str(path), "--target", "target", "--force"], name, folder)
 
 
 if __name__ == "__main__":
