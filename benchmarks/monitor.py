@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from ml_workflow.abtest import known_after
 from ml_workflow.define import decide_by_value, outcome, value
-from ml_workflow.operate.monitor import findings, look, waiting
+from ml_workflow.operate.monitor import findings, look
 from ml_workflow.operate.promise import Promise, judged, promise
 from ml_workflow.operate.simulate import MONTH, Plan, drifts, strength
 from ml_workflow.research import inputs
@@ -97,7 +98,7 @@ def write(engine: sa.Engine, release: Release, played: Played, begin: float, cha
     """A month of decisions with outcomes, of which 3 % come late."""
     count = len(played.rows)
     times = begin + np.sort(chance.random(count)) * MONTH
-    late = np.where(chance.random(count) < 0.03, 2.0, 0.9) * waiting(release.task())
+    late = np.where(chance.random(count) < 0.03, 2.0, 0.9) * known_after(release.task())
     given = json.loads(played.rows[list(release.contract)].to_json(orient="records", double_precision=15))
     made = pd.DataFrame({"id": [f"{name}-{i}" for i in range(count)], "unit": [f"{name}-{i}" for i in range(count)], "row": given, "version": VERSION,
                          "score": played.scores.tolist(), "action": played.actions.astype(str), "propensity": 1.0, "fallback": False, "time": times})  # fmt: skip
@@ -163,7 +164,7 @@ def fill(engine: sa.Engine, live: Live, count: int) -> float:
     played = decided(release, rows, np.asarray(release.score(rows)), outcome(release.task(), rows))
     given = [json.dumps(row) for row in json.loads(rows[list(release.contract)].to_json(orient="records", double_precision=15))]
     pool = pd.DataFrame({"number": range(len(rows)), "row": given, "score": [json.dumps(s) for s in played.scores.tolist()], "action": played.actions, "worth": played.worth})
-    kind, span, delay = engine.dialect.name, 365 * 86400.0, waiting(release.task()) * 0.9
+    kind, span, delay = engine.dialect.name, 365 * 86400.0, known_after(release.task()) * 0.9
     words = {"n": count, "version": VERSION, "false": "0" if kind == "sqlite" else "FALSE", "begin": time.time() - span, "step": span / count, "pool": len(rows), "delay": delay, "end": time.time()}
     decide = DECIDED.format(series=SERIES[kind].format(n=count), name=NAME[kind].format(**words), **words)
     if kind == "postgresql":

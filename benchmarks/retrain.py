@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 
 from ml_workflow.define import examples, outcome, sources, value
-from ml_workflow.operate.monitor import champion
 from ml_workflow.operate.retrain import better
 from ml_workflow.operate.simulate import EXPLORE, Plan, apart, drawn, months
+from ml_workflow.store.registry import champion
 from ml_workflow.store.release import Release
 from ml_workflow.store.task import read_task, task_path
 

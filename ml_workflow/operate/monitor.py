@@ -2,20 +2,20 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from scipy import stats
 
+from ..abtest import known_after
 from ..dataset import faults
-from ..errors import Refusal
 from ..serve.score import as_promised
 from ..statistics.drift import compare_categories, drifted
 from ..statistics.window import ALPHA, WORSE, alarms_of, plain, row_count, shift_of
 from ..store.decisions import open as opened
-from ..store.registry import registered, versions
+from ..store.registry import champion
 from ..store.release import Release
 from .promise import Promise, judged, promise, window_from
 from .traffic import HOUR, Came, Traffic, came, sampled, traffic
@@ -58,23 +58,6 @@ class Report(NamedTuple):
     figures: dict[str, float | dict[str, float]]
 
 
-def champion(task: str) -> tuple[str, Release]:
-    """The champion as TASK/NUMBER, and its release."""
-    found = next((v for v in versions(task) if "champion" in v.aliases), None)
-    if found is None:
-        raise Refusal(f"No version of {task} is champion: `ml-workflow promote {task} challenger` lets the newest serve.")
-    return f"{task}/{found.number}", registered(task, found.number)
-
-
-def waiting(task: Any) -> float:
-    """Seconds until the outcome of a decision is known."""
-    text = task.target.known_after
-    try:
-        return 0.0 if text == "at once" else float(pd.Timedelta(text).total_seconds())
-    except ValueError:
-        raise Refusal(f"target.known_after is {text!r}: write `at once` or a time such as 30 days.") from None
-
-
 def monitor(url: str, task: str, days: float = 7, now: float | None = None) -> Report:
     """Hold the decisions of the last days against the champion's training part and promise; raises Refusal in a sentence.
 
@@ -93,7 +76,7 @@ def monitor(url: str, task: str, days: float = 7, now: float | None = None) -> R
 
 def look(engine: sa.Engine, version: str, release: Release, end: float, span: float) -> Seen | None:
     """What the database tells of a window that ends at `end`, in seconds since 1970; None where it holds no decision."""
-    task, delay = release.task(), waiting(release.task())
+    task, delay = release.task(), known_after(release.task())
     every = traffic(engine, task.name, end - delay - 2 * span, end, actions=bool(release.card["classes"]))
     now = every.between(end - span, end)
     if not now.rows:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..abtest import known_after
 from ..dataset import faults
 from ..define import examples, outcome, payoffs, sources, value
 from ..errors import Refusal
@@ -20,11 +21,10 @@ from ..serve.score import as_promised
 from ..statistics.bootstrap import interval_of_mean
 from ..store.decisions import open as opened
 from ..store.files import read_frame, read_json, write_frame
-from ..store.registry import aliases, promote, registered, versions
+from ..store.registry import aliases, champion, promote, registered, versions
 from ..store.release import Release
 from ..store.run import reports
 from ..store.task import Source, Task, read_task, task_path, write_task
-from .monitor import champion, waiting
 from .traffic import HOUR, sampled, told, traffic
 
 RECENT = 90 * 86400  # seconds: decisions of this span tell of today's world
@@ -63,19 +63,19 @@ def retrain(url: str, name: str, parameters: dict[str, dict[str, Any]], tell: Te
             recent = set(known.rows[task.unit].astype(str)) if len(known.rows) else set[str]()
             promoted, reason = judged(task, serving, release, record, recent)
     except OSError as error:
-        raise Refusal(f"{task.name} could not be retrained: {error.strerror or error}. The champion serves on; make room, or see that {place_of(task)} can be written.") from None
+        raise Refusal(f"{task.name} could not be retrained: {error.strerror or error}. The champion serves on; make room, or see that {place_of(task.name)} can be written.") from None
     return Retrained(promoted, reason, known.warnings)
 
 
-def place_of(task: Task) -> Path:
+def place_of(name: str) -> Path:
     """Where a retraining keeps its lock and its table: in var/ beside the reports."""
-    return reports().parent / "var" / "retrain" / task.name
+    return reports().parent / "var" / "retrain" / name
 
 
 @contextmanager
 def alone(name: str) -> Iterator[None]:
     """No other retraining of the task meanwhile; the lock ends with its process, however that ends."""
-    path = reports().parent / "var" / "retrain" / f"{name}.lock"
+    path = place_of(f"{name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
@@ -87,7 +87,7 @@ def alone(name: str) -> Iterator[None]:
 
 def matured(url: str, task: Task, release: Release, now: float) -> Matured:
     """What came of recent decisions that had time to show it, newest last."""
-    until = ((now - waiting(task)) // HOUR) * HOUR
+    until = ((now - known_after(task)) // HOUR) * HOUR
     engine = opened(url)
     try:
         seen = sampled(engine, task.name, traffic(engine, task.name, until - RECENT, until), MOST)
@@ -189,7 +189,7 @@ def labels_of(task: Task, table: pd.DataFrame, codes: "pd.Series[float]", classe
 
 def learned(task: Task, table: pd.DataFrame, parameters: dict[str, dict[str, Any]], tell: Tell) -> dict[str, Any]:
     """The record of stages 00 to 04 on the table, by the same notebooks."""
-    place = place_of(task)
+    place = place_of(task.name)
     source = Source(name=task.sources[0].name, uri=str(write_frame(place / "table.parquet", table)), time=task.sources[0].time)
     path = write_task(place / f"{task.name}.yaml", task.model_copy(update={"sources": [source]}))
     with kernels("auto") as pool:

@@ -5,20 +5,24 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from ..abtest import known_after
 from ..define import outcome, value
 from ..errors import Refusal
 from ..run.chain import Tell
+from ..serve.decide import explored
+from ..serve.model import actions_of
 from ..store.decisions import create, insert
 from ..store.decisions import open as opened
-from ..store.registry import place_of, promote, register
+from ..store.registry import champion, place_of, promote, register
 from ..store.release import Release
-from .monitor import champion, monitor, waiting
+from .monitor import monitor
 from .promise import promise
 from .retrain import retrain
 
@@ -136,23 +140,16 @@ def play(engine: sa.Engine, version: str, release: Release, month: Traffic, expl
     """Decide a month's rows, or leave them to chance, and let outcomes arrive when the task says; what a decision earned."""
     task, chance, rows = release.task(), np.random.default_rng([seed, number, 1]), month.rows
     scores = np.asarray(release.score(rows))
-    served, likely = explored(task, np.asarray(release.decide(rows, scores)), explore, chance)
+    best, actions, luck = np.asarray(release.decide(rows, scores)), actions_of(release), Random(f"{seed} {number}")
+    chosen = [explored(one, actions, explore, luck) for one in best]
+    served, likely = np.array([action for action, _ in chosen], dtype=best.dtype), [share for _, share in chosen]
     worth = value(task, rows, served, month.truth)
     names = [f"{seed}-{number}-{i}" for i in range(len(rows))]
     given = json.loads(rows[list(release.contract)].to_json(orient="records", date_format="iso", double_precision=15))
-    came = month.times + waiting(task) * (0.5 + 0.5 * chance.random(len(rows)))
+    came = month.times + known_after(task) * (0.5 + 0.5 * chance.random(len(rows)))
     decided = {"id": names, "unit": names, "row": given, "version": version, "score": scores.tolist(), "action": [str(action) for action in served], "propensity": likely, "fallback": False, "time": month.times}
     insert(engine, {"decisions": pd.DataFrame(decided), "outcomes": pd.DataFrame({"idempotency_key": names, "decision": names, "value": worth, "event_time": came, "arrival_time": came})})
     return float(worth.mean())
-
-
-def explored(task: Any, best: np.ndarray, explore: float, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Actions of which a share is left to chance, as /decide does it, and the propensity of each."""
-    if not explore or task.target.kind == "regression":
-        return best, np.ones(len(best))
-    actions = np.unique(best) if task.target.kind == "multiclass" else np.array(["act", "leave"], dtype=object)
-    served = np.where(chance.random(len(best)) < explore, actions[chance.integers(0, len(actions), len(best))], best)
-    return served, np.where(served == best, 1 - explore + explore / len(actions), explore / len(actions))
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from .live import LOG, Live
 from .model import Model
 from .rows import Row
 
+LUCK = Random()
 EXPOSED = 1_000_000
 """Units whose arm is kept in memory; it never changes."""
 
@@ -126,11 +127,11 @@ class Deciding:
         return Decision(one.item.unit, row, f"{model.name}/{model.version}", kept, str(action), time.time(), one.experiment, one.arm, propensity, one.failed)
 
 
-def explored(best: Any, actions: Sequence[str], share: float) -> tuple[Any, float]:
+def explored(best: Any, actions: Sequence[str], share: float, chance: Random = LUCK) -> tuple[Any, float]:
     """The best action, or with chance `share` any of them; and the chance that this one had."""
     if not share or not actions:
         return best, 1.0
-    action = random.choice(actions) if random.random() < share else best
+    action = chance.choice(actions) if chance.random() < share else best
     return action, share / len(actions) + (1 - share) * (action == best)
 
 

@@ -46,7 +46,12 @@ class Model:
     @cached_property
     def actions(self) -> list[str]:
         """What can be decided; empty where it is a number."""
-        return list(self.release._module("define").amounts(self.release.task(), self.release.card["classes"])) if self.release.card["classes"] else []
+        return actions_of(self.release)
+
+
+def actions_of(release: Release) -> list[str]:
+    """What a release can decide; empty where it is a number."""
+    return list(release._module("define").amounts(release.task(), release.card["classes"])) if release.card["classes"] else []
 
 
 def loaded(name: str, version: str) -> Model:

@@ -19,7 +19,7 @@ from ..errors import Refusal, nearest
 from ..pipeline.parts import ROWS
 from ..pipeline.steps import workers
 from ..store.files import name_of
-from ..store.registry import place_of, registered, versions
+from ..store.registry import champion, place_of
 from ..store.release import Release, load_release
 from ..store.scores import keep, mark_of, prepare, tables_of, unit_type
 from ..store.tables import connected, is_database
@@ -62,10 +62,7 @@ class Counts(NamedTuple):
 
 def score(order: Order, show: Callable[[Counts, int], None]) -> tuple[str, Counts]:
     """Score by the champion what is new in a source, once; the version and the counts. `show` gets the counts and the rows in all after each piece."""
-    version = next((v for v in versions(order.task) if "champion" in v.aliases), None)
-    if version is None:
-        raise Refusal(f"No version of {order.task} is champion: `ml-workflow promote {order.task} challenger` lets the newest serve.")
-    release, number = registered(order.task, version.number), f"{order.task}/{version.number}"
+    number, release = champion(order.task)
     counts = Counts()
     with connected(order.target) as target:
         for pieces in _sources(order, number, target):

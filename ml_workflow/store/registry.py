@@ -162,6 +162,14 @@ def registered(name: str, which: str) -> Release:
     return load_release(folder, digest)
 
 
+def champion(name: str) -> tuple[str, Release]:
+    """The champion of a task as TASK/NUMBER, and its release."""
+    number = aliases(name).get("champion")
+    if number is None:
+        raise Refusal(f"No version of {name} is champion: `ml-workflow promote {name} challenger` lets the newest serve.")
+    return f"{name}/{number}", registered(name, number)
+
+
 def place_of(digest: str) -> Path:
     """The folder of a release that was fetched from the registry."""
     return root() / "var" / "releases" / digest
@@ -204,19 +212,19 @@ def promote(name: str, which: str) -> Version:
     """Make a version champion, once it was loaded and kept its promise; the champions before it are noted with it."""
     registered(name, which)
     with _registry() as client:
-        version, champion = _version(client, name, which), _champion(client, name)
-        if champion is None or version.version != champion.version:
-            _crown(client, version, [*_reign(champion)["before"], str(champion.version)] if champion else [])
+        version, serving = _version(client, name, which), _champion(client, name)
+        if serving is None or version.version != serving.version:
+            _crown(client, version, [*_reign(serving)["before"], str(serving.version)] if serving else [])
     return next(v for v in versions(name) if v.number == str(version.version))
 
 
 def rollback(name: str) -> Version:
     """Make the champion before the present one champion again, once it was loaded and kept its promise."""
     with _registry() as client:
-        champion = _champion(client, name)
-        before = _reign(champion)["before"] if champion else []
+        serving = _champion(client, name)
+        before = _reign(serving)["before"] if serving else []
     if not before:
-        raise Refusal(f"There is nothing to go back to: {name} had no champion before {f'version {champion.version}' if champion else 'now'}.")
+        raise Refusal(f"There is nothing to go back to: {name} had no champion before {f'version {serving.version}' if serving else 'now'}.")
     registered(name, before[-1])
     with _registry() as client:
         _crown(client, _version(client, name, before[-1]), before[:-1])

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from ml_workflow.operate.monitor import champion
 from ml_workflow.store.decisions import open as opened
-from ml_workflow.store.registry import promote, register
+from ml_workflow.store.registry import champion, promote, register
 from ml_workflow.store.release import Release, contents, digest_of
 from tests.conftest import copy_of_the_project, surroundings
 

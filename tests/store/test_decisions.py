@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,6 @@ from ml_workflow.store.decisions import (
     keep_outcomes,
 )
 from ml_workflow.store.decisions import open as open_database
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new, empty database of each kind."""
-    return f"sqlite:///{tmp_path}/decisions.db" if request.param == "sqlite" else str(request.getfixturevalue("postgres")())
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[sa.Engine]:
-    engine = open_database(url)
-    yield engine
-    engine.dispose()
 
 
 def decided(unit: str, **more: Any) -> Decision:
