@@ -84,8 +84,17 @@ def shift_of(reference: pd.Series, window: pd.Series) -> Shift:
     return compare_categories(known, new)
 
 
+def spread_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Deviation of Fisher's z of two standardised columns for a single row, shape (n,) each: by the influence of each row (Devlin et al. 1975).
+
+    Unlike the formula for ranks of normal columns (Bonett & Wright 2000), its floor, it holds where one column tells how far, not which way, the other strays.
+    """
+    r = float(np.clip(np.nanmean(a * b), -0.999, 0.999))
+    return max(float(np.sqrt(1 + r * r / 2)), float(np.nanstd(a * b - r * (a**2 + b**2) / 2)) / (1 - r * r))
+
+
 def relations(reference: pd.DataFrame, window: pd.DataFrame, columns: list[str]) -> dict[str, str]:
-    """Pairs of numbers whose rank correlation moved: Fisher's z (1915) with the variance for ranks (Bonett & Wright 2000), Holm (1979)."""
+    """Pairs of numbers whose rank correlation moved: Fisher's z (1915) with the variance that the reference shows, Holm (1979)."""
     kept = [c for c in columns if all(pd.api.types.is_numeric_dtype(f[c]) and f[c].nunique() > 2 for f in (reference, window))]
     if len(kept) < 2 or min(len(reference), len(window)) < 30:
         return {}
@@ -93,7 +102,9 @@ def relations(reference: pd.DataFrame, window: pd.DataFrame, columns: list[str])
     pairs = list(combinations(range(len(kept)), 2))
     moves = np.array([now[i, j] - before[i, j] for i, j in pairs])
     gaps = np.array([np.arctanh(np.clip(now[i, j], -0.999, 0.999)) - np.arctanh(np.clip(before[i, j], -0.999, 0.999)) for i, j in pairs])
-    spread = np.array([np.sqrt((1 + r * r / 2) * (1 / (len(reference) - 3) + 1 / (len(window) - 3))) for r in (before[i, j] for i, j in pairs)])
+    ranks = reference[kept].astype(float).rank()
+    scaled = ((ranks - ranks.mean()) / ranks.std()).to_numpy()
+    spread = np.array([spread_of(scaled[:, i], scaled[:, j]) for i, j in pairs]) * np.sqrt(1 / len(reference) + 1 / len(window))
     adjusted = holm(2 * stats.norm.sf(np.abs(gaps) / spread))
     return {f"{kept[i]} with {kept[j]}": f"rank correlation {before[i, j]:.2f}, now {now[i, j]:.2f}"
             for (i, j), p, move in zip(pairs, adjusted, moves, strict=True) if p < ALPHA and abs(move) > MOVED}  # fmt: skip
