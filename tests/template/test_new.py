@@ -150,7 +150,7 @@ def edited(project: Path) -> dict[str, str]:
     (project / "README.md").write_text("# Ours\n")
     commit(project)
     own = [*project.glob("nbs/*.ipynb"), *project.glob("ml_workflow/*.py"), *project.glob("tasks/*"), *project.glob("data/*"), project / "README.md", project / "ml_workflow/statistics/ours.py"]
-    return {str(path.relative_to(project)): path.read_text() for path in own if path.name != "cli.py" and path.name != "errors.py"}
+    return {str(path.relative_to(project)): path.read_text() for path in own if path.name != "errors.py"}
 
 
 def improved(template: Path) -> None:

@@ -1,0 +1,5 @@
+"""python -m ml_workflow.cli, by whichever Python it is."""
+
+from . import main
+
+main()
