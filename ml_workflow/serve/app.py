@@ -186,7 +186,8 @@ def read_rows(raw: bytes, model: Model, batch: int) -> tuple[Any, list[Row]]:
     """A body and its rows, or every fault of them."""
     body = read(raw)
     rows = several(body, batch)
-    refuse(faults(model.columns, rows))
+    if not model.keeps(rows):
+        refuse(faults(model.columns, rows))
     return body, rows
 
 
@@ -194,9 +195,11 @@ def read_items(raw: bytes, live: Live, batch: int) -> tuple[Any, list[Item]]:
     """A body of units with their rows, which keep the contract of every version that may decide."""
     body = read(raw)
     given = several(body, batch)
-    model, other = live.model, live.challenger
-    columns = [*model.columns, *(c for c in other.columns if c not in model.columns)] if other and other is not model else model.columns
-    refuse([*broken(ITEM, given), *faults(columns, [one["row"] if isinstance(one.get("row"), dict) else {} for one in given])])
+    rows = [one["row"] if isinstance(one.get("row"), dict) else {} for one in given]
+    models = [live.model, *filter(None, [live.challenger])]
+    doubtful = [column for model in models if not model.keeps(rows) for column in model.columns]
+    columns = [column for i, column in enumerate(doubtful) if column not in doubtful[:i]]
+    refuse([*broken(ITEM, given), *faults(columns, rows)])
     return body, [Item(one["unit"], one["row"]) for one in given]
 
 

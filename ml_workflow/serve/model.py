@@ -1,6 +1,6 @@
 """A version of a release, ready to serve: its columns, its quick path and its answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import pandas as pd
 from ..store.registry import registered
 from ..store.release import Release
 from .compiled import Score, scorer
-from .rows import Column, Row, columns_of, frame
+from .rows import Column, Row, columns_of, frame, keeping
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Model:
     columns: list[Column]
     score: Score
     path: str
+
+    @cached_property
+    def keeps(self) -> Callable[[Sequence[Row]], bool]:
+        """Whether rows surely keep the contract."""
+        return keeping(self.columns)
 
     def frame(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Sound rows as the release's frame."""
