@@ -184,9 +184,10 @@ def read(raw: bytes) -> Any:
 
 def read_rows(raw: bytes, model: Model, batch: int) -> tuple[Any, list[Row]]:
     """A body and its rows, or every fault of them."""
-    body = read(raw)
+    found = model.quick.read(raw)
+    body = read(raw) if found is None else found
     rows = several(body, batch)
-    if not model.keeps(rows):
+    if found is None:
         refuse(faults(model.columns, rows))
     return body, rows
 
@@ -197,7 +198,7 @@ def read_items(raw: bytes, live: Live, batch: int) -> tuple[Any, list[Item]]:
     given = several(body, batch)
     rows = [one["row"] if isinstance(one.get("row"), dict) else {} for one in given]
     models = [live.model, *filter(None, [live.challenger])]
-    doubtful = [column for model in models if not model.keeps(rows) for column in model.columns]
+    doubtful = [column for model in models if not model.quick.keeps(rows) for column in model.columns]
     columns = [column for i, column in enumerate(doubtful) if column not in doubtful[:i]]
     refuse([*broken(ITEM, given), *faults(columns, rows)])
     return body, [Item(one["unit"], one["row"]) for one in given]

@@ -1,6 +1,6 @@
 """A version of a release, ready to serve: its columns, its quick path and its answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import pandas as pd
 from ..store.registry import registered
 from ..store.release import Release
 from .compiled import Score, scorer
-from .rows import Column, Row, columns_of, frame, keeping
+from .rows import Column, Quick, Row, columns_of, frame
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Model:
     path: str
 
     @cached_property
-    def keeps(self) -> Callable[[Sequence[Row]], bool]:
-        """Whether rows surely keep the contract."""
-        return keeping(self.columns)
+    def quick(self) -> Quick:
+        """The quick check of rows against the contract."""
+        return Quick(self.columns)
 
     def frame(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Sound rows as the release's frame."""
