@@ -5,6 +5,7 @@ Each peer runs in an environment of its own, made by uv under a temporary folder
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -107,6 +108,8 @@ def ours(name: str, frame: pd.DataFrame, test: np.ndarray, place: Path, target: 
     kept = sorted((place / "reports").glob("*/files/scores.parquet"))
     if not kept:
         raise SystemExit(f"{name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    stages = json.loads((kept[-1].parents[1] / "run.json").read_text())["stages"]
+    print(f"{name}: " + ", ".join(f"{stage['name']} {stage['seconds']:.0f} s" for stage in stages if stage.get("seconds")), flush=True)
     scores = pd.read_parquet(kept[-1]).set_index("unit").loc[np.flatnonzero(test)]
     if kind == "multiclass":
         return scores.filter(regex="^release_score_").rename(columns=lambda c: c.removeprefix("release_score_"))

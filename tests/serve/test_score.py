@@ -59,7 +59,7 @@ def holdout(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def equal_to_the_notebook(found: pd.DataFrame, promised: pd.DataFrame) -> None:
-    found = found.set_index("unit").sort_index()
+    found = found.assign(unit=found["unit"].astype(promised.index.dtype)).set_index("unit").sort_index()  # SQLite keeps moments as text
     assert list(found.index) == list(promised.index)
     for name in found.columns.drop(["version", "time"]):
         assert found[name].tolist() == promised[f"release_{name}"].tolist(), name
