@@ -114,8 +114,7 @@ def test_the_direction_test_of_credit_is_not_run_on_other_tables() -> None:
 def test_importance_and_dependence_find_the_column_that_counts() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"strong": rng.normal(size=300), "idle": rng.normal(size=300), "kind": rng.choice(["a", "b"], 300)})
-    truth = frame["strong"].to_numpy()
-    found = importance(lambda rows: (rows["strong"].to_numpy() - truth) ** 2, frame, list(frame))
+    found = importance(lambda rows: (rows["strong"] - rows["truth"]).to_numpy() ** 2, frame.assign(truth=frame["strong"]), list(frame))
     assert found.index[0] == "strong" and found.loc["strong", "rise"] > 1 and found.loc["idle", "rise"] == 0
     curve = dependence(lambda rows: rows["strong"].to_numpy() * 2, frame, "strong")
     np.testing.assert_allclose(curve["score"], curve["value"] * 2)
