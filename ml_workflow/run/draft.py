@@ -113,7 +113,7 @@ def as_yaml(name: str, uri: str, target: str, query: str | None, guesses: dict[s
     source = {"name": name, "uri": uri, **({"query": query} if query else {}), "available": "at decision"}
     goal = {"column": target, "kind": guesses["kind"].value} | ({"positive": guesses["positive"].value} if "positive" in guesses else {})
     parts = [
-        (None, {"name": name, "question": f"What is {target}?"}),
+        (None, {"name": name, "question": f"What is {target.rstrip('? ')}?"}),
         (guesses["unit"].why, {"unit": guesses["unit"].value}),
         (None, {"sources": [source]}),
         (f"kind: {guesses['kind'].why}" + (f"; positive: {guesses['positive'].why}" if "positive" in guesses else ""), {"target": goal}),

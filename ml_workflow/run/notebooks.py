@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -100,6 +101,8 @@ def typed(name: str, value: Any, wanted: str) -> Any:
     }
     if not fits.get(wanted, True):
         raise Refusal(f"The parameter {name} takes {WORDS[wanted]}, but {value!r} was given.")
+    if isinstance(parsed, str) and re.match(r"[\w+]+://[^/@]*:(?!\$\{\w+\}@)[^/@]*@", parsed):
+        raise Refusal(f"The parameter {name} holds a password, and parameters stand in the run's record: write ${{NAME}} for it, and set NAME in the environment.")
     return float(parsed) if wanted == "float" else parsed
 
 

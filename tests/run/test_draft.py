@@ -26,6 +26,7 @@ def test_the_drafted_file_is_a_task() -> None:
     guesses = draft("data/credit.csv.gz", "default_next_month")
     task = as_task(yaml.safe_load(as_yaml("credit", "data/credit.csv.gz", "default_next_month", None, guesses)), "credit.yaml")
     assert task.target.kind == "binary" and not task.has_values
+    assert "question: What is came back?\n" in as_yaml("visits", "visits.csv", "came back?", None, guesses)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ def test_a_value_of_another_type_is_refused(value: object, wanted: str, said: st
         typed("folds", value, wanted)
 
 
+def test_a_password_is_refused_since_parameters_are_recorded() -> None:
+    with pytest.raises(Refusal, match=r"^The parameter evidence holds a password.+\$\{NAME\}") as refused:
+        checked({"evidence": "postgresql+psycopg://me:s3cret@host/decisions"})
+    assert "s3cret" not in str(refused.value)
+    for sound in ("postgresql://me:${PGPASSWORD}@host/decisions", "postgresql://me@host/d", "sqlite:///a:b@c.db", "data/decisions.csv"):
+        assert checked({"evidence": sound})["05_abtest"] == {"evidence": sound}
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("fold", "'folds'"), ("time_buget", "'time_budget'"), ("03_poc.time_budget", "03_poc has no parameter 'time_budget'"), ("poc.fold", "'folds'"), ("run", "no"), ("task", "No notebook"),
