@@ -61,6 +61,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'ml_workflow.define.outcome': ('define.html#outcome', 'ml_workflow/define.py'),
                                     'ml_workflow.define.payoffs': ('define.html#payoffs', 'ml_workflow/define.py'),
                                     'ml_workflow.define.period': ('define.html#period', 'ml_workflow/define.py'),
+                                    'ml_workflow.define.recorded': ('define.html#recorded', 'ml_workflow/define.py'),
                                     'ml_workflow.define.scores_of': ('define.html#scores_of', 'ml_workflow/define.py'),
                                     'ml_workflow.define.sources': ('define.html#sources', 'ml_workflow/define.py'),
                                     'ml_workflow.define.summed_up': ('define.html#summed_up', 'ml_workflow/define.py'),

@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['theme', 'in_money', 'sources', 'examples', 'joined', 'check_source', 'check_joined', 'summed_up', 'check_columns',
            'outcome', 'check_outcome', 'moments', 'is_holdout', 'check_holdout', 'amounts', 'payoffs', 'value',
-           'classes_of', 'decide_by_value', 'Process', 'current_process', 'as_actions', 'scores_of', 'constant_process',
-           'usual_action', 'volume', 'period', 'money', 'monthly', 'checklist']
+           'classes_of', 'decide_by_value', 'Process', 'recorded', 'current_process', 'as_actions', 'scores_of',
+           'constant_process', 'usual_action', 'volume', 'period', 'money', 'monthly', 'checklist']
 
 # %% ../nbs/00_define.ipynb #63a0fcc5
 import importlib
@@ -25,7 +25,7 @@ from .statistics.assignment import uniforms
 from .statistics.bootstrap import interval_of_mean
 from .store.run import Verdict, open_run
 from .store.tables import read_table
-from .store.task import Amount, Source, Task, read_task, task_path
+from .store.task import Amount, CurrentProcess, Source, Task, read_task, task_path
 
 # %% ../nbs/00_define.ipynb #318c338d
 def theme() -> Any:
@@ -244,6 +244,11 @@ class Process:
     score: Callable[[pd.DataFrame], np.ndarray]
     decide: Callable[[pd.DataFrame, np.ndarray], np.ndarray]
 
+# %% ../nbs/00_define.ipynb #f6f98ca8
+def recorded(rule: CurrentProcess, frame: pd.DataFrame) -> np.ndarray:
+    "What the current process's column or expression gives for each row, as it stands there; missing where it says nothing."
+    return np.asarray(frame[rule.column] if rule.column else evaluate({"current_process.decide": rule.decide}, frame)["current_process.decide"])
+
 # %% ../nbs/00_define.ipynb #6e86a4d1
 def current_process(task: Task, development: pd.DataFrame) -> Process:
     "The process in use today; where the task names none, the best constant decision on the development part."
@@ -253,8 +258,7 @@ def current_process(task: Task, development: pd.DataFrame) -> Process:
     classes, usual = classes_of(task, outcome(task, development)), usual_action(task, development) or 0.0
 
     def decided(frame: pd.DataFrame) -> np.ndarray:
-        raw = frame[rule.column].to_numpy() if rule.column else evaluate({"current_process.decide": rule.decide}, frame)["current_process.decide"]
-        return as_actions(task, raw, usual)
+        return as_actions(task, recorded(rule, frame), usual)
 
     return Process("current", lambda frame: scores_of(task, decided(frame), classes), lambda frame, _: decided(frame))
 
