@@ -4,6 +4,7 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ class Verdict:
         word, colour = ("GO", "#1a7f4b") if self.go else ("STOP", "#b3261e")
         if self.outcome:
             word, colour = self.outcome.upper(), colour if self.outcome != "keep running" else "#8a5a00"
+        said = self.answer.removeprefix(f"{word.capitalize()}: ")  # which stands before it already
         return (
             f'<div class="verdict" style="border-left:6px solid {colour};padding:.6em 1em;margin:.6em 0;font-size:1.15em">'
-            f'<b style="color:{colour}">{word}</b>&ensp;{self.answer}</div>'
+            f'<b style="color:{colour}">{word}</b>&ensp;{escape(said[:1].upper() + said[1:])}</div>'
         )
 
 
