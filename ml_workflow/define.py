@@ -33,6 +33,7 @@ def theme() -> Any:
     import seaborn as sns
 
     pd.set_option("display.max_colwidth", 300)
+    pd.set_option("styler.format.escape", "html")  # a table's names and categories are text, whatever they say
     pd.set_option("display.float_format", lambda x: f"{x:,.0f}" if abs(x) >= 1000 else f"{x:,.4g}")
     sns.set_theme(style="whitegrid", palette="colorblind", rc={"figure.figsize": (8, 3.6), "figure.dpi": 100,
                   "axes.titleweight": "bold", "axes.titlelocation": "left", "figure.constrained_layout.use": True})

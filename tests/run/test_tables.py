@@ -11,6 +11,7 @@ from tests.conftest import copy_of_the_project, edit, newest, record, surroundin
 
 RNG = np.random.default_rng(0)
 SIZE = 400
+SCRIPT = "<img src=x onerror=alert(1)>"
 SIGNAL = RNG.normal(size=SIZE)
 
 
@@ -23,8 +24,9 @@ def awkward() -> pd.DataFrame:
     """Names, types and gaps that tables have in the wild, all in one."""
     when = pd.date_range("2025-01-01", periods=SIZE, freq="7h", tz="Europe/Berlin")
     frame = plain(index=RNG.permutation(SIZE), empty=[None] * SIZE)
-    frame["target"], frame["a b"], frame["π"] = RNG.integers(0, 9, SIZE), RNG.choice(["ja", "nein"], SIZE), RNG.choice(["é", "ü", None], SIZE)
+    frame["target"], frame["a b"], frame["π"] = RNG.integers(0, 9, SIZE), RNG.choice(["ja", SCRIPT], SIZE), RNG.choice(["é", "ü", None], SIZE)
     frame["yes"], frame["when"], frame["took"] = RNG.random(SIZE) < 0.5, RNG.permutation(when.astype(str)), pd.to_timedelta(RNG.integers(0, 9999, SIZE), unit="s").astype(str)
+    frame[SCRIPT] = np.where(SIGNAL > 0.5, "many", SCRIPT)
     frame["mixed"], frame["level"] = [n if n % 3 else f"n{n}" for n in range(SIZE)], [f"level {n}" for n in RNG.permutation(SIZE)]
     return frame.assign(t=frame["t"].where(RNG.random(SIZE) > 0.05).map({0.0: "no", 1.0: "yes"}))
 
@@ -74,6 +76,7 @@ def test_an_awkward_table_runs_to_a_verdict(project: Path, tmp_path: Path) -> No
     assert [s["status"] for s in run["stages"]] == ["done"] * 6
     card = json.loads((newest(env) / "files" / "dataset.json").read_text())
     assert card["leaks"] == [] and card["examples"] < SIZE
+    assert [page.name for page in newest(env).parent.rglob("*.html") if SCRIPT in page.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "xlsx", "folder"])
