@@ -106,6 +106,7 @@ def test_03_opens_from_the_launcher_runs_to_its_verdict_and_is_exported_when_sav
         links.nth(3).click()
         notebook = page.locator(".jp-Notebook")
         notebook.get_by_role("heading", name="Proof of concept").wait_for()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # cells that run before are dropped
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         notebook.locator(".jp-OutputArea-output").get_by_text("The best candidate").first.wait_for()
