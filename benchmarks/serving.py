@@ -210,8 +210,9 @@ def measure(servers: list[Server], rows: Rows, seconds: float, rounds: int) -> d
 
 def measure_once(servers: list[Server], rows: Rows, rounds: int) -> dict[str, float]:
     """The median of the seconds to one answer to all rows, by server; the servers take turns, and a first turn does not count."""
-    turns = [(server.name, uvloop.run(once(server, server.request(rows)))[1]) for _ in range(rounds + 1) for server in servers][len(servers) :]
-    return {server.name: statistics.median(seconds for name, seconds in turns if name == server.name) for server in servers}
+    requests = {server: server.request(rows) for server in servers}
+    turns = [{server.name: uvloop.run(once(server, request))[1] for server, request in requests.items()} for _ in range(rounds + 1)][1:]
+    return {server.name: statistics.median(turn[server.name] for turn in turns) for server in servers}
 
 
 def line(what: str, ratio: float, bar: float) -> None:

@@ -11,7 +11,7 @@ import nbformat
 
 from ..define import checklist, money, period
 from ..store.files import write_text
-from ..store.run import STAGES
+from ..store.run import STAGES, Verdict
 from ..store.task import Task, read_task
 from . import pages
 
@@ -43,9 +43,7 @@ def answer(record: dict[str, Any]) -> str:
     failed = next((s for s in record["stages"] if s["status"] == "failed"), None)
     if failed:
         return f"{pages.TITLES[failed['name']]} failed: {failed.get('error', '')}"
-    said = str(ended(record)[-1]["verdict"]["answer"]) if ended(record) else "No stage has ended yet."
-    said = said.removeprefix(f"{WORDS[record['outcome']]}: ")
-    return said[0].upper() + said[1:]
+    return Verdict(**ended(record)[-1]["verdict"]).said if ended(record) else "No stage has ended yet."
 
 
 def money_of(record: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Column:
         """What a value of JSON must be, for pydantic's core."""
         kind = self.rule["type"]
         low, high = self.bounds if kind in BOUNDS else (0, 0)
-        whole = core_schema.int_schema(ge=math.ceil(low), le=math.floor(high), strict=True)
+        whole = core_schema.int_schema(ge=math.ceil(low), le=math.floor(high), strict=True) if kind == "integer" else core_schema.int_schema()  # a number's may be infinite
         decimal = core_schema.float_schema(ge=low, le=high, strict=True, allow_inf_nan=False, multiple_of=1 if kind == "integer" else None)
         plain: dict[str, CoreSchema] = {  # whole numbers come as decimals where a column has gaps; elsewhere that is a doubt
             "integer": core_schema.union_schema([whole, decimal], mode="left_to_right") if self.rule["nullable"] else whole,
@@ -205,7 +205,7 @@ class Quick:
 
     def read(self, raw: bytes) -> list[Row] | None:
         """The rows of a JSON list where all surely keep the rules, without what no column holds."""
-        if b"NaN" in raw or b"Infinity" in raw:  # no JSON, but read all the same
+        if not raw.startswith(b"[") or b"NaN" in raw or b"Infinity" in raw:  # the last two are no JSON, but read all the same
             return None
         try:
             return list(self.schema.validate_json(raw))

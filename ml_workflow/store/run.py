@@ -27,14 +27,19 @@ class Verdict:
     figures: dict[str, Any] = field(default_factory=dict)
     outcome: str = ""
 
+    @property
+    def said(self) -> str:
+        """The answer as it stands behind its outcome's word, which it then does not repeat."""
+        rest = self.answer.removeprefix(f"{(self.outcome or ('go' if self.go else 'stop')).capitalize()}: ")
+        return rest[:1].upper() + rest[1:]
+
     def _repr_html_(self) -> str:
         word, colour = ("GO", "#1a7f4b") if self.go else ("STOP", "#b3261e")
         if self.outcome:
             word, colour = self.outcome.upper(), colour if self.outcome != "keep running" else "#8a5a00"
-        said = self.answer.removeprefix(f"{word.capitalize()}: ")  # which stands before it already
         return (
             f'<div class="verdict" style="border-left:6px solid {colour};padding:.6em 1em;margin:.6em 0;font-size:1.15em">'
-            f'<b style="color:{colour}">{word}</b>&ensp;{escape(said[:1].upper() + said[1:])}</div>'
+            f'<b style="color:{colour}">{word}</b>&ensp;{escape(self.said)}</div>'
         )
 
 

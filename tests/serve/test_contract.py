@@ -54,6 +54,10 @@ def test_the_quick_check_of_many_rows_agrees_with_the_one_that_says_why(rule: di
     assert quick.read(b'[{"x": 0, "z": NaN}]') is None and quick.read(b'[{"x": 0, "z": -Infinity}]') is None and quick.read(b"[") is None
 
 
+def test_a_range_without_an_end_can_be_checked() -> None:
+    assert Quick([Column("x", {"type": "number", "nullable": False, "min": 0.0, "max": np.inf}, np.dtype(float))]).keeps([{"x": 1e300}])
+
+
 def broken_rows(holdout: pd.DataFrame, task: Any) -> list[dict[str, Any]]:
     """The holdout's first rows as they are and as each corruption leaves them, as JSON would bring them."""
     inputs = holdout.drop(columns=[task.unit, task.target.column])
