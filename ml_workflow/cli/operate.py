@@ -91,7 +91,7 @@ def simulate(
     drift: Annotated[str, typer.Option(help="none, covariate, concept, seasonal or broken.")] = "none",
     months: Annotated[int, typer.Option(min=1, help="How many months are played.")] = 6,
     size: Annotated[float, typer.Option(min=0, help="How strong the drift gets: standard deviations (covariate, seasonal) or the share of rows.")] = 0.5,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Retrain where something is found, at most once a quarter; a tenth of the decisions is left to chance.")] = False,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Retrain where something is found, at most once a quarter; one decision in fifty is left to chance.")] = False,
     seed: int = 0,
     parameter: Parameters = None,
 ) -> None:

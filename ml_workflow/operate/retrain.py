@@ -28,15 +28,21 @@ from ..store.task import Source, Task, read_task, task_path, write_task
 from .traffic import HOUR, sampled, told, traffic
 
 RECENT = 90 * 86400  # seconds: decisions of this span tell of today's world
-ENOUGH = 3000  # recent rows beside which older ones are not needed
+ENOUGH = 10_000  # recent rows beside which older ones are not needed, to learn from and to judge on
 FEWEST = 200  # recent rows of the holdout from which a challenger is judged on these alone
 MOST = 200_000  # decisions that are read
+REPLACED = "replaced.parquet"  # in a retraining's run: units of the sources that its table does without
 
 
 class Matured(NamedTuple):
-    """Rows as given with the unit and the class that came (its number, in the target's column), and what must be said of them."""
+    """Decisions that tell what came: rows as given with the unit and the class (its number, in the target's column), newest last.
+
+    With the actions that hide it, the share of today's decisions for which the champion takes one, and what must be said.
+    """
 
     rows: pd.DataFrame
+    hiding: list[str]
+    hidden: float
     warnings: list[str]
 
 
@@ -57,10 +63,14 @@ def retrain(url: str, name: str, parameters: dict[str, dict[str, Any]], tell: Te
     try:
         with alone(task.name):
             serving, release = champion(task.name)
-            known = matured(url, task, release, time.time() if now is None else now)
-            table = renewed(task, release, known.rows)
-            record = learned(task, table, parameters, tell)
-            recent = set(known.rows[task.unit].astype(str)) if len(known.rows) else set[str]()
+            known = matured(url, task, serving, release, time.time() if now is None else now)
+            table = examples(task, sources(task))
+            check_columns(task, release, table)
+            new = renewed(task, release, known, with_replaced(task, release, table), len(table))
+            record = learned(task, new, parameters, tell)
+            replaced = table.loc[~table[task.unit].astype(str).isin(new[task.unit].astype(str)), [task.unit]]
+            write_frame(reports() / record["run"] / "files" / REPLACED, replaced.astype(str))
+            recent = set[str]() if known.rows.empty or known.hidden else set(known.rows[task.unit].astype(str))
             promoted, reason = judged(task, serving, release, record, recent)
     except OSError as error:
         raise Refusal(f"{task.name} could not be retrained: {error.strerror or error}. The champion serves on; make room, or see that {place_of(task.name)} can be written.") from None
@@ -85,31 +95,31 @@ def alone(name: str) -> Iterator[None]:
         yield
 
 
-def matured(url: str, task: Task, release: Release, now: float) -> Matured:
-    """What came of recent decisions that had time to show it, newest last."""
+def matured(url: str, task: Task, serving: str, release: Release, now: float) -> Matured:
+    """What came of the champion's recent decisions that had time to show it, newest last; it can have learned from none of them."""
     until = ((now - known_after(task)) // HOUR) * HOUR
     engine = opened(url)
     try:
         seen = sampled(engine, task.name, traffic(engine, task.name, until - RECENT, until), MOST)
     finally:
         engine.dispose()
-    return labelled(task, release.contract, release.card["classes"], seen)
+    return labelled(task, release, seen[seen["version"] == serving])
 
 
-def labelled(task: Task, contract: dict[str, Any], classes: list[str], seen: pd.DataFrame) -> Matured:
-    """The decisions whose worth tells what came, each as likely to be among them as any other."""
-    known = seen[seen["worth"].notna()].reset_index(drop=True)
+def labelled(task: Task, release: Release, seen: pd.DataFrame) -> Matured:
+    """The decisions whose worth tells what came, and where it is hidden."""
+    classes, known = release.card["classes"], seen[seen["worth"].notna()].reset_index(drop=True)
     if known.empty:
-        return Matured(pd.DataFrame(), ["no outcome of recent decisions has come, so only the sources are learned from"])
+        return Matured(pd.DataFrame(), [], 0.0, ["no outcome of the champion's recent decisions has come, so nothing is learned from them"])
     if not classes:
-        return Matured(pd.DataFrame(), ["outcomes come as money, which does not give a number away, so only the sources are learned from"])
-    rows = as_known(contract, pd.DataFrame(list(known["row"])))
-    actions = known["action"].to_numpy()
+        return Matured(pd.DataFrame(), [], 0.0, ["outcomes come as money, which does not give a number away, so nothing is learned from them"])
+    rows, actions = as_known(release.contract, pd.DataFrame(list(known["row"]))), known["action"].to_numpy()
     truth = told(task, rows, actions, known["worth"].to_numpy(), classes)
     telling = tells(task, rows, actions, classes) & ~np.isnan(truth)
-    kept = even(telling, actions, known["propensity"])
-    frame = rows.assign(**{task.unit: known["unit"].to_numpy(), task.target.column: truth})[kept]
-    return Matured(frame.drop_duplicates(task.unit, keep="last", ignore_index=True), feedback(telling, kept, actions))
+    hiding = sorted(set(actions) - set(actions[telling]))
+    frame = rows.assign(**{task.unit: known["unit"].to_numpy(), task.target.column: truth})[telling]
+    hidden = float(hides(release, rows, hiding).mean())
+    return Matured(frame.drop_duplicates(task.unit, keep="last", ignore_index=True), hiding, hidden, feedback(hiding, telling, known["propensity"]))
 
 
 def as_known(contract: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
@@ -127,48 +137,73 @@ def tells(task: Task, rows: pd.DataFrame, actions: np.ndarray, classes: list[str
     return (np.diff(own, axis=1) > 1e-6 * np.abs(own).max(axis=1, keepdims=True)).all(axis=1)
 
 
-def hidden(telling: np.ndarray, actions: np.ndarray) -> list[str]:
-    """The actions that hide what would have come."""
-    return sorted(set(actions) - set(actions[telling]))
+def hides(release: Release, rows: pd.DataFrame, hiding: list[str]) -> np.ndarray:
+    """For which rows the release takes an action that hides the outcome, shape (n,)."""
+    return np.isin(decided(release, rows).astype(str), hiding) if hiding and len(rows) else np.zeros(len(rows), dtype=bool)
 
 
-def even(telling: np.ndarray, actions: np.ndarray, propensity: "pd.Series[float]") -> np.ndarray:
-    """Which decisions to learn from, so that every row was as likely to be seen, shape (n,): all that tell, where no action hides the outcome.
-
-    Else those left to chance, each with the chance least propensity / its own: rejection (von Neumann 1951), so that the stages need no weights.
-    """
-    if not hidden(telling, actions):
-        return telling
-    chance = propensity.fillna(1).to_numpy(dtype=float)
-    drawn = telling & (chance < 1)
-    least = chance[drawn].min() if drawn.any() else 0.0
-    return drawn & (np.random.default_rng(0).random(len(chance)) < least / chance)
+def decided(release: Release, rows: pd.DataFrame) -> np.ndarray:
+    """What the release decides, shape (n,)."""
+    return np.asarray(release.decide(rows, release.score(rows)))
 
 
-def feedback(telling: np.ndarray, kept: np.ndarray, actions: np.ndarray) -> list[str]:
+def feedback(hiding: list[str], telling: np.ndarray, propensity: "pd.Series[float]") -> list[str]:
     """What outcomes cannot tell because of what was decided."""
-    silent = hidden(telling, actions)
-    if not silent:
+    if not hiding:
         return []
-    said = [f"where {' or '.join(silent)} was decided nobody sees what would have come: {(~telling).mean():.0%} of the decisions tell nothing"]
-    if not kept.any():
-        said.append("no decision that tells was left to chance, so only the sources are learned from: give `ml-workflow serve` a share to --explore")
+    said = [f"where {' or '.join(hiding)} was decided nobody sees what would have come: {(~telling).mean():.0%} of the decisions tell nothing"]
+    if (propensity[telling].fillna(1) == 1).all():
+        said.append("no decision that tells was left to chance, so for rows like these nothing new is learned: give `ml-workflow serve` a share to --explore")
     return said
 
 
-def renewed(task: Task, release: Release, rows: pd.DataFrame) -> pd.DataFrame:
-    """The table to learn from: recent rows, and where these are not enough the sources' before them; at most as many as the sources have."""
-    table = examples(task, sources(task))
-    check_columns(task, release, table)
-    if rows.empty:
+class Region(NamedTuple):
+    """Rows that are decided alike: their share of today's decisions, recent ones and older ones."""
+
+    share: float
+    recent: pd.DataFrame
+    older: pd.DataFrame
+
+    @property
+    def enough(self) -> bool:
+        """Whether the recent rows need none of the older ones beside them."""
+        return len(self.recent) >= ENOUGH * self.share
+
+    def mixed(self, rows: int) -> pd.DataFrame:
+        """So many rows: the newest, and where these are too few older ones before them."""
+        older = self.older.sample(min(len(self.older), max(rows - len(self.recent), 0)), random_state=0).sort_index()
+        return pd.concat([older, self.recent.tail(rows)])
+
+
+def with_replaced(task: Task, release: Release, table: pd.DataFrame) -> pd.DataFrame:
+    """The sources' rows; where the champion came of a retraining, its table instead of those that this replaced, since the world they tell of is gone."""
+    files = reports() / release.card["run"] / "files"
+    if not (files / REPLACED).exists():
         return table
-    recent = rows.tail(len(table)).assign(**{task.target.column: lambda new: labels_of(task, table, new[task.target.column], release.card["classes"])})
+    learned_from = pd.concat([read_frame(files / f"{part}.parquet") for part in ("dataset", "holdout")])
+    gone = {*read_frame(files / REPLACED)[task.unit], *learned_from[task.unit].astype(str)}
+    return pd.concat([learned_from, table[~table[task.unit].astype(str).isin(gone)]], ignore_index=True)
+
+
+def renewed(task: Task, release: Release, known: Matured, table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The table to learn from, mixed like today's decisions: recent rows, and older ones from `table` where these are not enough; at most so many.
+
+    Where the champion hides the outcome, what was left to chance is recent and older rows stand in for the rest. Which rows
+    are known then depends on their inputs alone, so that the chance of an outcome given the inputs is learned without bias.
+    """
+    if known.rows.empty:
+        return table
+    recent = known.rows.assign(**{task.target.column: lambda new: labels_of(task, table, new[task.target.column], release.card["classes"])})
     recent, table = (frame.assign(**{task.unit: frame[task.unit].astype(str)}) for frame in (recent, table))
-    if len(recent) >= ENOUGH:
-        return recent.reindex(columns=table.columns)
-    older = table[~table[task.unit].isin(recent[task.unit])]
-    older = older.sample(min(len(older), len(table) - len(recent)), random_state=0).sort_index()
-    return pd.concat([older, recent.reindex(columns=table.columns)], ignore_index=True)
+    regions = [region for region in divided(release, known, recent, table[~table[task.unit].isin(recent[task.unit])]) if region.share]
+    size = min([most, *(len(region.recent) / region.share for region in regions if region.enough)])
+    return pd.concat([region.mixed(round(size * region.share)) for region in regions], ignore_index=True).reindex(columns=table.columns)
+
+
+def divided(release: Release, known: Matured, recent: pd.DataFrame, older: pd.DataFrame) -> list[Region]:
+    """Where the champion shows what comes, and where it hides it."""
+    new, old = (hides(release, rows, known.hiding) for rows in (recent, older))
+    return [Region(1 - known.hidden, recent[~new], older[~old]), Region(known.hidden, recent[new], older[old])]
 
 
 def check_columns(task: Task, release: Release, table: pd.DataFrame) -> None:
@@ -220,7 +255,7 @@ def judged(task: Task, serving: str, release: Release, record: dict[str, Any], r
 
 def earned(task: Task, release: Release, rows: pd.DataFrame) -> np.ndarray:
     """What each row earns when the release decides, in the currency, shape (n,)."""
-    return value(task, rows, np.asarray(release.decide(rows, release.score(rows))), outcome(task, rows))
+    return value(task, rows, decided(release, rows), outcome(task, rows))
 
 
 def better(gains: np.ndarray, margin: float, seed: int = 0) -> tuple[bool, list[float]]:

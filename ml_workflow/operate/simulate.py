@@ -29,7 +29,7 @@ from .retrain import retrain
 MONTH = 30 * 86400.0
 QUARTER = 3  # months from a retraining to the next, so that most of what it learns from is new
 HAIR = 1e-3  # share by which fine numbers vary, so that rows drawn again are no copies (smoothed bootstrap, Silverman & Young 1987)
-EXPLORE = 0.1  # share left to chance where a simulation retrains
+EXPLORE = 0.02  # share left to chance where a simulation retrains: enough to see a change where decisions hide it, and it costs money
 Drift = Callable[[pd.DataFrame, np.ndarray, float, np.random.Generator], tuple[pd.DataFrame, np.ndarray]]
 """Rows and truth with a drift of a size put in."""
 

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ml_workflow.define import examples, sources
 from ml_workflow.errors import Refusal
 from ml_workflow.operate import retrain as room
-from ml_workflow.operate.retrain import alone, better, labelled, matured, renewed, retrain
+from ml_workflow.operate.retrain import alone, better, labelled, matured, renewed, retrain, with_replaced
 from ml_workflow.operate.simulate import MONTH, Plan, simulate
 from ml_workflow.store.files import digest
 from ml_workflow.store.registry import aliases
@@ -36,15 +38,22 @@ def quiet(*_: object) -> None:
     """Hears of the stages and shows nothing."""
 
 
-def seen(actions: list[str], worth: list[float], propensity: list[float]) -> pd.DataFrame:
-    """Decisions of customers with a limit of 100, as the database gives them."""
-    rows = [{"LIMIT_BAL": 100} for _ in actions]
-    return pd.DataFrame({"row": rows, "unit": [str(i) for i in range(len(actions))], "action": actions, "worth": worth, "propensity": propensity})
+def clerk() -> Release:
+    """A release that freezes the card of who is late."""
+    contract = {"LIMIT_BAL": {"type": "integer", "nullable": False}, "PAY_0": {"type": "integer", "nullable": False}}
+    decide = lambda _, late: np.where(late >= 1, "act", "leave")  # noqa: E731
+    return cast(Release, SimpleNamespace(contract=contract, card={"classes": ["negative", "positive"]}, score=lambda rows: rows["PAY_0"].to_numpy(), decide=decide))
 
 
-def labels(frame: pd.DataFrame) -> room.Matured:
-    """What the credit task learns from these."""
-    return labelled(CREDIT, {"LIMIT_BAL": {"type": "integer"}}, ["negative", "positive"], frame)
+def seen(late: np.ndarray, defaults: np.ndarray, share: float) -> pd.DataFrame:
+    """What the clerk decided for customers with a limit of 100, a share left to chance, as the database gives it."""
+    chance = np.random.default_rng(1)
+    best = np.where(late, "act", "leave")
+    action = np.where(chance.random(len(late)) < share, chance.choice(["act", "leave"], len(late)), best)
+    worth = np.where(action == "act", 0.0, np.where(defaults, -10.0, 2.0))
+    rows = [{"LIMIT_BAL": 100, "PAY_0": int(one)} for one in late]
+    propensity = np.where(action == best, 1 - share / 2, share / 2)
+    return pd.DataFrame({"row": rows, "unit": [f"new {i}" for i in range(len(late))], "action": action, "worth": worth, "propensity": propensity})
 
 
 def telling(task: Task) -> Task:
@@ -61,40 +70,62 @@ def as_it_was(live: Live) -> list[Any]:
 
 
 def test_outcomes_that_a_decision_hides_are_told_and_not_learned_from() -> None:
-    found = labels(seen(["act", "leave", "leave"], [0.0, 2.0, -10.0], [1.0, 1.0, 1.0]))
-    assert found.rows.empty
+    found = labelled(CREDIT, clerk(), seen(np.array([True, False, False]), np.array([True, False, True]), 0.0))
+    assert list(found.rows["default_next_month"]) == [0, 1] and found.hiding == ["act"] and found.hidden == 1 / 3
     assert "where act was decided nobody sees what would have come: 33% of the decisions tell nothing" in found.warnings
     assert any("--explore" in said for said in found.warnings)
 
 
-def test_rows_left_to_chance_are_learned_from_each_as_likely_as_another() -> None:
-    chance = np.random.default_rng(1)
-    risky, size, share = chance.random(40_000) < 0.25, 40_000, 0.2
-    best = np.where(risky, "act", "leave")
-    action = np.where(chance.random(size) < share, np.array(["act", "leave"])[chance.integers(0, 2, size)], best)
-    frame = seen(list(action), list(np.where(action == "act", 0.0, np.where(risky, -10.0, 2.0))), list(np.where(action == best, 1 - share / 2, share / 2)))
-    found = labels(frame)
-    assert abs(found.rows["default_next_month"].mean() - 0.25) < 0.02
-    assert 0.08 * size < len(found.rows) < 0.12 * size
-    assert len(found.warnings) == 1
+@pytest.mark.parametrize("share", [0.4, 0.0])
+def test_the_table_is_mixed_like_the_decisions_though_one_of_them_hides_what_comes(share: float) -> None:
+    """A quarter is late. In the recent world they pay; others default in 10 of 100 cases. In the sources late ones default."""
+    late = np.random.default_rng(2).random(60_000) < 0.25
+    defaults = ~late & (np.random.default_rng(3).random(len(late)) < 0.1)
+    known = labelled(CREDIT, clerk(), seen(late, defaults, share))
+    table = renewed(CREDIT, clerk(), known, examples(CREDIT, sources(CREDIT)), 30_000)
+    recent, frozen = table["customer_id"].str.startswith("new"), table["PAY_0"] >= 1
+    assert abs(frozen.mean() - 0.25) < 0.02 and recent[~frozen].all() and len(known.warnings) == (1 if share else 2)
+    assert abs(table["default_next_month"][~frozen].mean() - 0.1) < 0.01
+    if share:  # so many were left open by chance that the sources are not needed: all of them are there, and others in proportion
+        assert recent.all() and abs(len(table) - 12_000) < 1000 and not table["default_next_month"][frozen].any()
+    else:  # the sources stand in where nobody sees what comes
+        assert len(table) > 28_000 and not recent[frozen].any() and table["default_next_month"][frozen].mean() > 0.4
 
 
 def test_rows_are_not_chosen_by_what_came_of_them(live: Live) -> None:
     """A mistake costs the same for two species: learning from right decisions alone would teach that all are right."""
     simulate(live.engine, live.version, live.release, live.table, PLAN)
-    assert matured(live.url, live.release.task(), live.release, NOW).rows.empty
+    assert matured(live.url, live.release.task(), live.version, live.release, NOW).rows.empty
 
 
 def test_the_table_holds_recent_rows_as_they_were_and_the_sources_behind_them(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     task = telling(live.release.task())
     release: Release = dataclasses.replace(live.release, definition=task)
     simulate(live.engine, live.version, release, live.table, PLAN._replace(drift="concept", size=0.5))
-    known = matured(live.url, task, release, NOW)
+    known = matured(live.url, task, live.version, release, NOW)
     assert len(known.rows) == 1200 and known.warnings == []
-    table = renewed(task, release, known.rows.tail(100))
+    few = known._replace(rows=known.rows.tail(100))
+    older = examples(task, sources(task))
+    table = renewed(task, release, few, older, 344)
     assert len(table) == 344 and table["row"].is_unique and set(table["species"]) == {"Adelie", "Chinstrap", "Gentoo"}
     monkeypatch.setattr(room, "ENOUGH", 100)
-    assert set(renewed(task, release, known.rows.tail(100))["row"]) == set(known.rows["row"].tail(100))
+    assert set(renewed(task, release, few, older, 344)["row"]) == set(few.rows["row"])
+
+
+def test_what_a_retraining_replaced_does_not_come_back(live: Live) -> None:
+    """Its table stands behind the next one, with rows that are new in the sources."""
+    task = live.release.task()
+    table = examples(task, sources(task))
+    assert with_replaced(task, live.release, table) is table
+    files = Path(live.env["ML_WORKFLOW_REPORTS"]) / "retrained" / "files"
+    files.mkdir(parents=True)
+    recent, gone, kept, new = table.head(50).assign(row=range(7000, 7050)), table["row"].head(50).astype(str), table.iloc[50:], table.tail(1).assign(row=9999)
+    recent.to_parquet(files / "holdout.parquet")
+    kept.to_parquet(files / "dataset.parquet")
+    gone.to_frame().to_parquet(files / room.REPLACED)
+    retrained = dataclasses.replace(live.release, card=live.release.card | {"run": "retrained"})
+    found = with_replaced(task, retrained, pd.concat([table, new]))
+    assert list(found["row"]) == [*kept["row"], *recent["row"], 9999]
 
 
 def test_a_challenger_needs_a_gain_that_is_surely_over_the_margin() -> None:
