@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from ml_workflow.operate.monitor import Seen, gaps, monitor, volume
+from ml_workflow.operate.monitor import Seen, by_chance, contract, gaps, monitor, volume
 from ml_workflow.operate.simulate import MONTH, Plan, drifts, simulate
 from ml_workflow.operate.traffic import HOUR, Came, Traffic, came, sampled, traffic
 from ml_workflow.statistics.window import Window, alarms_of, window_of
@@ -64,6 +64,19 @@ def test_a_decision_that_is_taken_more_often(live: Live) -> None:
         most = connection.execute(sa.text("SELECT action FROM decisions GROUP BY action ORDER BY COUNT(*) DESC")).scalars().first()
         connection.execute(sa.text("UPDATE decisions SET action = :most WHERE position % 3 > 0"), {"most": most})
     assert f"{most} " in monitor(live.url, "penguins", days=30, now=NOW).findings["decision rate"]
+
+
+def test_a_few_rows_beyond_all_that_were_learned_from_are_chance_and_many_are_not(live: Live) -> None:
+    numbers = {c: rule for c, rule in live.release.contract.items() if "max" in rule}
+    column = next(iter(numbers))
+    rows = pd.concat([live.table] * 20, ignore_index=True)
+
+    def beyond(count: int) -> dict[str, str]:
+        return contract(live.release, rows.assign(**{column: np.where(rows.index < count, numbers[column]["max"] + 1, rows[column])}))
+
+    assert beyond(2) == {} and f"broken in 200 of {len(rows):,} rows" in beyond(200)[f"contract, {column}"]
+    assert by_chance(5, 5000, 5000, 1) and not by_chance(12, 5000, 5000, 1)
+    assert not by_chance(1, 100, 1_000_000, 1)
 
 
 def test_a_decisions_database_that_is_not_there_is_told_in_a_sentence(live: Live) -> None:
