@@ -33,6 +33,7 @@ from ml_workflow.define import (
     volume,
 )
 from .research import codes, folds_of, inputs, losses, model_of, out_of_fold
+from .search.spaces import threads
 from .store.run import Verdict, open_run
 from .store.task import Task
 
@@ -54,11 +55,11 @@ def linear(classes: list[str]) -> Pipeline:
 
 # %% ../nbs/03_poc.ipynb #4edcfc1e
 def booster(classes: list[str], rows: int, seed: int, learning_rate: float = 0.05, leaves: int = 31, trees: int = 150) -> Pipeline:
-    "LightGBM with a leaf size that fits the table, on the threads that OMP_NUM_THREADS allows."
+    "LightGBM with a leaf size that fits the table."
     from lightgbm import LGBMClassifier, LGBMRegressor
 
     options: dict[str, Any] = dict(n_estimators=trees, learning_rate=learning_rate, num_leaves=leaves, min_child_samples=max(5, min(60, rows // 100)),
-                   subsample=0.8, subsample_freq=1, colsample_bytree=0.6, reg_lambda=5.0, random_state=seed, n_jobs=0, verbose=-1)
+                   subsample=0.8, subsample_freq=1, colsample_bytree=0.6, reg_lambda=5.0, random_state=seed, n_jobs=threads(rows), verbose=-1)
     return model_of(LGBMClassifier(**options) if classes else LGBMRegressor(**options))
 
 # %% ../nbs/03_poc.ipynb #5a02e7b4

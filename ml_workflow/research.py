@@ -11,6 +11,7 @@ from typing import Any
 # %% ../nbs/01_research.ipynb #88728499
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
@@ -75,20 +76,21 @@ def codes(truth: np.ndarray, classes: list[str]) -> np.ndarray:
 
 # %% ../nbs/01_research.ipynb #2c5edc5f
 def model_of(estimator: BaseEstimator, linear: bool = False) -> Pipeline:
-    "Table → numbers → estimator; linear ones get filled and scaled numbers, trees an array, since they refuse some letters in a column's name."
+    "Table → numbers → estimator; linear ones get filled and scaled numbers, in a sparse matrix whose rows are summed each by itself, trees an array, since they refuse some letters in a column's name."
     from skrub import StringEncoder, TableVectorizer
 
     text = StringEncoder(n_components=8, random_state=0)
     levels = OneHotEncoder(dtype="float32", handle_unknown="ignore", sparse_output=False)  # skrub's own warns of new categories
     vectorizer = TableVectorizer(low_cardinality=levels, high_cardinality=text, n_jobs=1)
-    steps = [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()] if linear else [FunctionTransformer(np.asarray)]
+    steps = [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), FunctionTransformer(csr_matrix)] if linear else [FunctionTransformer(np.asarray)]
     return make_pipeline(vectorizer, *steps, estimator)
 
 # %% ../nbs/01_research.ipynb #66a976fa
 def scored(model: Any, frame: pd.DataFrame) -> np.ndarray:
     "Scores of a fitted model: probability of positive, probabilities per class, or numbers."
     if not hasattr(model, "predict_proba"):
-        return np.asarray(model.predict(frame), dtype=float)
+        more = pd.concat([frame, frame]) if len(frame) == 1 else frame  # a blend's mean adds its members in another order for one row alone
+        return np.asarray(model.predict(more), dtype=float)[: len(frame)]
     chances = model.predict_proba(frame)
     return chances[:, 1] if chances.shape[1] == 2 else chances
 
@@ -153,7 +155,7 @@ def baselines(classes: list[str], seed: int) -> dict[str, Pipeline]:
     from lightgbm import LGBMClassifier, LGBMRegressor
 
     line = LogisticRegression(max_iter=300) if classes else RidgeCV(np.logspace(-2, 4, 13))
-    trees = (LGBMClassifier if classes else LGBMRegressor)(n_estimators=60, num_leaves=15, random_state=seed, n_jobs=0, verbose=-1)
+    trees = (LGBMClassifier if classes else LGBMRegressor)(n_estimators=60, num_leaves=15, random_state=seed, n_jobs=1, verbose=-1)
     return {"linear": model_of(line, linear=True), "boosted trees": model_of(trees)}
 
 # %% ../nbs/01_research.ipynb #30dc56ac

@@ -70,12 +70,17 @@ def is_late(deadline: float) -> bool:
     return time.time() > deadline
 
 
+def threads(rows: int) -> int:
+    """Threads that are worth waking to fit on this many rows; 0 means all. Below, they gain nothing and wait for each other wherever the cores are shared."""
+    return 1 if rows < 10_000 else 0
+
+
 def lightgbm(given: Parameters, shape: Shape, trees: int | None, seed: int) -> Any:
     """LightGBM."""
     from lightgbm import LGBMClassifier, LGBMRegressor
 
     kind = LGBMClassifier if shape.classes else LGBMRegressor
-    return kind(n_estimators=trees or TREES, subsample_freq=1, random_state=seed, n_jobs=0, verbose=-1, **given)
+    return kind(n_estimators=trees or TREES, subsample_freq=1, random_state=seed, n_jobs=threads(shape.rows), verbose=-1, **given)
 
 
 def grow_lightgbm(model: Any, rows: Rows, deadline: float) -> int:
@@ -116,7 +121,7 @@ def xgboost(given: Parameters, shape: Shape, trees: int | None, seed: int) -> An
     """XGBoost."""
     from xgboost import XGBClassifier, XGBRegressor
 
-    return (XGBClassifier if shape.classes else XGBRegressor)(n_estimators=trees or TREES, random_state=seed, **given)
+    return (XGBClassifier if shape.classes else XGBRegressor)(n_estimators=trees or TREES, random_state=seed, n_jobs=threads(shape.rows), **given)
 
 
 def grow_xgboost(model: Any, rows: Rows, deadline: float) -> int:
@@ -139,7 +144,7 @@ def catboost(given: Parameters, shape: Shape, trees: int | None, seed: int) -> A
     from catboost import CatBoostClassifier, CatBoostRegressor
 
     kind = CatBoostClassifier if shape.classes else CatBoostRegressor
-    return kind(iterations=trees or TREES, verbose=0, allow_writing_files=False, random_seed=seed, **given)
+    return kind(iterations=trees or TREES, verbose=0, allow_writing_files=False, random_seed=seed, thread_count=threads(shape.rows) or -1, **given)
 
 
 def grow_catboost(model: Any, rows: Rows, deadline: float) -> int:
@@ -157,15 +162,16 @@ def grow_catboost(model: Any, rows: Rows, deadline: float) -> int:
 
 
 def linear(given: Parameters, shape: Shape, trees: int | None, seed: int) -> Any:
-    """Logistic or ridge regression on filled and scaled numbers."""
+    """Logistic or ridge regression on filled and scaled numbers; as a sparse matrix a row's sum does not depend on the rows beside it, which BLAS does not promise."""
+    from scipy.sparse import csr_matrix
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     strength = given["regularization"]
     model = LogisticRegression(C=1 / strength, max_iter=300) if shape.classes else Ridge(alpha=strength)
-    return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), model)
+    return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), FunctionTransformer(csr_matrix), model)
 
 
 def never(model: Any, rows: Rows, deadline: float) -> int:

@@ -31,7 +31,7 @@ from .tables import first_line
 TRUSTED = re.compile(
     r"skrub\.(?!_data_ops)(selectors\.)?_\w+\.[A-Z]\w+|skrub\._dataframe\._common\.is_\w+|skrub\.selectors\._selectors\._\w+"
     r"|skrub\._table_vectorizer\._created_by_predicate|lightgbm\.(basic\.Booster|sklearn\.LGBM\w+)|xgboost\.(core\.Booster|sklearn\.XGB\w+)"
-    r"|catboost\.core\.CatBoost\w*|numpy\.asarray|zoneinfo\.ZoneInfo|pandas\.(DatetimeTZDtype|CategoricalDtype|StringDtype)|collections\.OrderedDict|numpy\.dtype|numpy\.random\._mt19937\.MT19937|sklearn\.utils\._bunch\.Bunch"
+    r"|catboost\.core\.CatBoost\w*|numpy\.asarray|scipy\.sparse\._csr\.csr_matrix|zoneinfo\.ZoneInfo|pandas\.(DatetimeTZDtype|CategoricalDtype|StringDtype)|collections\.OrderedDict|numpy\.dtype|numpy\.random\._mt19937\.MT19937|sklearn\.utils\._bunch\.Bunch"
     r"|sklearn\.calibration\._\w+|sklearn\.(ensemble\._hist_gradient_boosting|_loss)\.\w+\.[A-Z]\w+|sklearn\.frozen\._frozen\.FrozenEstimator"
 )
 """Beyond what skops trusts, the types a release may hold; the list is ours, never read from the release."""

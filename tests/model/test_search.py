@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
+from ml_workflow.research import scored
 from ml_workflow.search import study
 from ml_workflow.search.blend import blended, mean_scores, members_of, weights_of
 from ml_workflow.search.spaces import FAMILIES, OutOfTime, Suggests
@@ -31,6 +32,7 @@ from ml_workflow.search.study import (
     name_of,
     search,
 )
+from ml_workflow.serve.compiled import _predictor
 from tests.conftest import ROOT
 
 NEVER = 1e12
@@ -184,6 +186,21 @@ def test_a_blended_pipeline_scores_as_the_weighted_mean_of_its_members(kind: str
     ask = "predict_proba" if classes else "predict"
     single = [getattr(m.estimator.fit(table, y), ask)(table) for m in members]
     np.testing.assert_allclose(getattr(fitted, ask)(table), (single[0] + 2 * single[1] + single[2]) / 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("families", [*([name] for name in FAMILIES), list(FAMILIES)], ids=[*FAMILIES, "blend"])
+def test_a_row_alone_and_among_others_has_the_same_score_to_the_last_bit_on_both_paths(families: list[str], kind: str) -> None:
+    table, y, classes = made(kind, columns=9)
+    table = table.astype(np.float32)
+    known = data(kind)
+    members = [candidate(f, np.zeros((len(y), classes)) if classes else np.zeros(len(y)), known, f) for f in families]
+    model = blended(make_pipeline(FunctionTransformer(np.asarray)), members, dict.fromkeys(families, 2), bool(classes), seeds=3).fit(table, y)
+    together = scored(model, table)
+    quick = _predictor(model[-1])
+    asked = [as_scores(quick(rows)) if classes else quick(rows) for rows in (table.to_numpy(), table.to_numpy()[:1], table.to_numpy()[:70])]
+    assert [scored(model, table.iloc[[i]])[0].tolist() for i in range(len(table))] == together.tolist()
+    assert [found.tolist() for found in asked] == [together.tolist()[: len(found)] for found in asked]
 
 
 def test_seeds_keep_the_weights_of_families_without_a_seed() -> None:
