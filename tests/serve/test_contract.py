@@ -1,6 +1,7 @@
 """What the API refuses is what the contract refuses, and OpenAPI says so beforehand."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from ml_workflow.pipeline.corruptions import CORRUPTIONS, Columns
 from ml_workflow.serve.rows import Column, Quick, as_json, faults
+from tests.conftest import ROOT
 from tests.serve.conftest import Home
 
 
@@ -136,6 +138,14 @@ def test_a_row_is_told_all_its_faults_and_no_values(api: FastAPI, row: dict[str,
     answer = TestClient(api).post("/predict", json=[row, {**row, "island": "Mars-7", "year": 1}])
     assert answer.status_code == 422 and "Mars-7" not in answer.text
     assert answer.json()["detail"] == [{"row": 1, "column": "island", "rule": "is one of 3 categories"}, {"row": 1, "column": "year", "rule": "is from 2006 to 2010"}]
+
+
+def test_the_requests_that_the_guide_shows_are_answered(api: FastAPI) -> None:
+    page = (ROOT / "docs" / "howto" / "serving.md").read_text(encoding="utf-8")
+    client, shown = TestClient(api), re.findall(r"^curl http://127.0.0.1:8000(/\w+) -H 'content-type: application/json' -d '(.*)'$", page, re.M)
+    answers = {address: client.post(address, json=json.loads(body)).json() for address, body in shown}
+    assert answers["/predict"]["decision"] == answers["/decide"]["action"] == "Adelie" and answers["/decide"]["id"]
+    assert answers["/outcomes"] == {"new": 1, "known": 0, "stray": 0, "conflict": 0} and len(shown) == page.count("curl ") == 3
 
 
 def test_several_rows_are_answered_in_their_order(api: FastAPI, row: dict[str, Any]) -> None:
