@@ -195,4 +195,4 @@ def answer(task: Task, chosen: str, why: str, figures: dict[str, Any], days: int
     net = figures.get("net_value_per_month")
     said = f"{chosen.capitalize()}: net value {period(task)} is {' … '.join(money(task, n) for n in net)} by arms, at every look" if net else f"{chosen.capitalize()}"
     waits = f" About {days:,} more days of traffic would show an effect as large as today's." if chosen == "keep running" and days else ""
-    return f"{said}; {why}{waits}" if why else f"{said}."
+    return f"{said}. {why[0].upper()}{why[1:]}{waits}" if why else f"{said}."

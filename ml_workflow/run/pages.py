@@ -73,13 +73,14 @@ def _is_path(output: nbformat.NotebookNode) -> bool:
 
 
 def _describe(cells: list[nbformat.NotebookNode]) -> None:
-    """Let each code cell know, as `alt`, the heading it stands under and what the prose before it says."""
+    """Let each code cell know, as `alt`, the heading it stands under and the first sentence of the prose before it."""
     heading, said = "", ""
     for cell in cells:
         if cell.cell_type == "markdown":
             titles = re.findall(r"^#+ (.+)$", cell.source, re.M)
             heading = titles[-1] if titles else heading
-            said = " ".join(line for line in cell.source.splitlines() if not line.startswith("#")).strip() or said
+            prose = " ".join(line for line in cell.source.splitlines() if not line.startswith("#")).strip()
+            said = re.split(r"(?<=[.?!])\s", prose)[0] or said
         else:
             cell.metadata["alt"] = re.sub(r"[*`]", "", f"Figure: {heading}. {said}")
 

@@ -142,8 +142,13 @@ def following(folder: Path, record: dict[str, Any]) -> Iterator[str]:
             "pending": f"The run was asked to end here. {last} is its last stage; the next one decides whether to go on."}  # fmt: skip
     yield told[record["outcome"]]
     decision = folder / "files" / "decision.json"
-    plan = json.loads(decision.read_text(encoding="utf-8")).get("plan") or {} if decision.exists() else {}
-    if record["outcome"] == "keep running" and plan.get("units") and plan.get("days"):
+    if record["outcome"] != "keep running" or not decision.exists():
+        return
+    said = json.loads(decision.read_text(encoding="utf-8"))
+    plan, faults = said["plan"], [check["said"] for check in said["checks"] if not check["passed"]]
+    if faults:
+        yield f"Before the evidence counts, its checks must pass. {' '.join(faults)}"
+    elif plan["units"] and plan["days"]:
         yield f"A live test of about {plan['units']:,} units, {plan['days']:,} days of traffic, would settle it with a power of 80 %."
 
 

@@ -142,7 +142,7 @@ def test_a_row_is_told_all_its_faults_and_no_values(api: FastAPI, row: dict[str,
 
 def test_the_requests_that_the_guide_shows_are_answered(api: FastAPI) -> None:
     page = (ROOT / "docs" / "howto" / "serving.md").read_text(encoding="utf-8")
-    client, shown = TestClient(api), re.findall(r"^curl http://127.0.0.1:8000(/\w+) -H 'content-type: application/json' -d '(.*)'$", page, re.M)
+    client, shown = TestClient(api), re.findall(r"^curl http://127.0.0.1:8000(/\w+) \\\n    -H 'content-type: application/json' \\\n    -d '([^']*)'$", page, re.M)
     answers = {address: client.post(address, json=json.loads(body)).json() for address, body in shown}
     assert answers["/predict"]["decision"] == answers["/decide"]["decision"] == "Adelie" and answers["/decide"]["id"]
     assert answers["/outcomes"] == {"new": 1, "known": 0, "stray": 0, "conflict": 0} and len(shown) == page.count("curl ") == 3

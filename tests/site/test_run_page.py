@@ -59,8 +59,11 @@ def test_each_outcome_says_what_happens_next(finished: Path, tmp_path: Path) -> 
     said = {outcome: list(following(tmp_path, entry | {"outcome": outcome})) for outcome in ("ship", "keep running", "stop", "failed", "pending")}
     assert len({sentences[0] for sentences in said.values()}) == 5
     (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "decision.json").write_text(json.dumps({"plan": {"units": 62548, "days": 63}}))
-    assert "62,548 units, 63 days" in list(following(tmp_path, entry | {"outcome": "keep running"}))[1]
+    decided, waits = tmp_path / "files" / "decision.json", entry | {"outcome": "keep running"}
+    for passed, expected in ((True, "62,548 units, 63 days"), (False, "73 units are few.")):
+        check = {"name": "tails", "passed": passed, "said": "73 units are few."}
+        decided.write_text(json.dumps({"plan": {"units": 62548, "days": 63}, "checks": [check]}))
+        assert expected in list(following(tmp_path, waits))[1]
 
 
 def test_an_interval_that_holds_zero_and_a_forced_stop_are_caveats(finished: Path) -> None:
