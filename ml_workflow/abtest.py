@@ -19,6 +19,7 @@ from .statistics.assignment import assign
 from .statistics.checks import Interval
 from .statistics.checkup import Check, Facts, checkup, waiting
 from .statistics.effects import Effect, effect_of, heterogeneity
+from .statistics.health import units_for_tails
 from .statistics.looks import Look, effect_in, guard, looks_in
 from .statistics.multiplicity import benjamini_hochberg, holm
 from .statistics.power import Design, days_for, detectable_effect, power_for_mean, size_for_mean
@@ -55,8 +56,8 @@ def plan(task: Task, before: np.ndarray, after: np.ndarray, expected: np.ndarray
                "effect": effect, "deviation": deviation, "variance_left": left, "units": None, "days": None}
     if effect == 0 or deviation == 0:
         return settled
-    size = size_for_mean(effect, deviation, design_of(settled))
-    return {**settled, "units": size.total, "days": days_for(size, volume(task) / 30, delay=known_after(task) / DAY)}
+    units = max(size_for_mean(effect, deviation, design_of(settled)).total, units_for_tails(before, after, share))
+    return {**settled, "units": units, "days": days_for(units, volume(task) / 30, delay=known_after(task) / DAY)}
 
 # %% ../nbs/05_abtest.ipynb #b0bc9789
 def metric_of(task: Task) -> str:
@@ -79,13 +80,11 @@ def design_of(plan: dict[str, Any]) -> Design:
     return Design(sides=plan["sides"], share=plan["share"], looks=plan["looks"], variance_left=plan["variance_left"])
 
 # %% ../nbs/05_abtest.ipynb #9ed24733
-def options(task: Task, plan: dict[str, Any], shares: tuple[float, ...] = (0.1, 0.25, 0.5)) -> pd.DataFrame:
+def options(task: Task, before: np.ndarray, after: np.ndarray, expected: np.ndarray, shares: tuple[float, ...] = (0.1, 0.25, 0.5)) -> pd.DataFrame:
     "For each share of traffic in the new arm: units, days, and the smallest effect that a month of traffic shows."
-    designs = {share: design_of({**plan, "share": share}) for share in shares}
-    sizes = {share: size_for_mean(plan["effect"], plan["deviation"], design) for share, design in designs.items()}
-    days = {share: days_for(size, volume(task) / 30, delay=plan["known_after_days"]) for share, size in sizes.items()}
-    least = {share: detectable_effect(volume(task), plan["deviation"], design) for share, design in designs.items()}
-    return pd.DataFrame({"units": {s: size.total for s, size in sizes.items()}, "days": days, "smallest effect in a month": least}).rename_axis("new arm")
+    plans = [plan(task, before, after, expected, share) for share in shares]
+    least = [detectable_effect(volume(task), p["deviation"], design_of(p)) for p in plans]
+    return pd.DataFrame({"new arm": shares, "units": [p["units"] for p in plans], "days": [p["days"] for p in plans], "smallest effect in a month": least}).set_index("new arm")
 
 # %% ../nbs/05_abtest.ipynb #14673429
 def replay(task: Task, scores: pd.DataFrame, expected: np.ndarray, arms: np.ndarray, name: str, aa: bool) -> dict[str, pd.DataFrame]:

@@ -10,17 +10,18 @@ from scipy import stats
 from .health import (
     MISMATCH_ONCE,
     MISMATCH_WATCHED,
+    NORMAL,
     Delay,
     delay_window,
     matured_together,
     sample_ratio,
     sample_ratio_watched,
     share_needed,
+    skewness_of_difference,
 )
 from .looks import sums_in
 
 ARMS = ("current", "release")
-NORMAL = 1 / np.sqrt(355)  # skewness up to which a 95 % interval holds (Kohavi et al. 2014: n > 355 x skewness^2)
 FEW = 30  # outcomes an arm below which their delays tell nothing
 DRAWN = 20_000  # delays an arm that stand for all
 
@@ -173,12 +174,9 @@ def _tails(rows: pd.DataFrame, arms: Mapping[str, pd.DataFrame]) -> str:
     sums = {arm: (sums_in(part), float(part["yyy"].sum())) for arm, part in arms.items()}
     if min(s.units for s, _ in sums.values()) < 2:
         return ""
-    cubes, squares = [], []
-    for s, yyy in sums.values():
-        mean = s.y / s.units
-        cubes.append((yyy / s.units - 3 * mean * s.yy / s.units + 2 * mean**3) / s.units**2)
-        squares.append(max(s.yy / s.units - mean**2, 0) / s.units)
-    skewness = abs(cubes[1] - cubes[0]) / sum(squares) ** 1.5 if sum(squares) > 0 else 0.0
+    means = [s.y / s.units for s, _ in sums.values()]
+    moments = [(s.units, max(s.yy / s.units - mean**2, 0), (yyy - 3 * mean * s.yy) / s.units + 2 * mean**3) for mean, (s, yyy) in zip(means, sums.values(), strict=True)]
+    skewness = skewness_of_difference(*moments)
     if skewness <= NORMAL:
         return ""
     units = sum(s.units for s, _ in sums.values())

@@ -12,6 +12,7 @@ from .checks import Floats, check_between, check_numbers, check_positive
 
 MISMATCH_ONCE = 0.001  # p below which one final look at the sample ratio raises the alarm
 MISMATCH_WATCHED = 0.002  # always-valid p below which watching it at any number of looks does
+NORMAL = 1 / np.sqrt(355)  # skewness up to which a 95 % interval holds (Kohavi et al. 2014: n > 355 x skewness^2)
 SHIFT = 0.15  # standard errors by which late outcomes may move a difference: 5 % then errs in 5.3 %
 CONCENTRATION = 1000.0  # units that the prior of the watch is worth; it tells 2 to 3 % lost best
 
@@ -23,16 +24,6 @@ class SampleRatio(NamedTuple):
     statistic: float  # chi-square, over all phases
     expected: tuple[tuple[float, ...], ...]  # units by phase and arm that the weights would give
     mismatch: bool  # p below MISMATCH_ONCE: the split is broken, the effect cannot be trusted
-
-
-class Tail(NamedTuple):
-    """Are there enough units for the mean to be normal?"""
-
-    skewness: float  # third standardised moment of the metric
-    units: int  # units in the arm
-    units_needed: int  # units from which a 95 % interval of the mean holds (Kohavi et al. 2014)
-    largest_share: float  # of the sum of absolute values that the one largest unit holds
-    heavy: bool  # fewer units than needed
 
 
 class Delay(NamedTuple):
@@ -74,14 +65,23 @@ def sample_ratio_watched(looks: ArrayLike, weights: ArrayLike) -> Floats:
     return np.exp(-np.maximum.accumulate(np.maximum(log_factor, 0), axis=-1))
 
 
-def heavy_tail(values: ArrayLike) -> Tail:
-    """Does the arm have fewer than 355 x skewness^2 units (Kohavi et al. 2014)? values has shape (units,)."""
-    y = check_numbers(values, "values", at_least=2)
-    if y.std() == 0:
-        raise ValueError(f"All {len(y)} values are {y[0]}; a metric without variance has no tail.")
-    skewness = float(stats.skew(y))
-    needed = int(np.ceil(355 * skewness**2))
-    return Tail(skewness, len(y), needed, float(np.abs(y).max() / np.abs(y).sum()), len(y) < needed)
+def skewness_of_difference(*arms: tuple[float, float, float]) -> float:
+    """Skewness of the difference of two arms' means, from each arm's units, variance and third central moment."""
+    control, treatment = (third / units**2 for units, _, third in arms)
+    spread = sum(variance / units for units, variance, _ in arms)
+    return float(abs(treatment - control) / spread**1.5) if spread > 0 else 0.0
+
+
+def units_for_tails(control: ArrayLike, treatment: ArrayLike, share: float) -> int:
+    """Units in both arms from which the difference of their means is near enough to normal for its bounds to hold.
+
+    control and treatment are the metric of past units as either arm would have it, shape (units,); share of the units
+    is the treatment's. One arm alone would need 355 x skewness^2 (Kohavi et al. 2014).
+    """
+    parts = ((1 - check_between(share, "share", 0, 1), control), (share, treatment))
+    centred = [(part, (y := check_numbers(values, "values")) - y.mean()) for part, values in parts]
+    moments = [(part, float((y**2).mean()), float((y**3).mean())) for part, y in centred]
+    return int(np.ceil((skewness_of_difference(*moments) / NORMAL) ** 2))
 
 
 def share_needed(standard_error: float, value: float) -> float:

@@ -78,9 +78,9 @@ def power_for_rate(units: ArrayLike, base: float, changed: float, design: Design
     return _power(units, abs(_arcsine(changed, "changed") - _arcsine(base, "base")), design)
 
 
-def days_for(size: Size, units_per_day: float, *, delay: float = 0.0) -> int:
+def days_for(units: float, units_per_day: float, *, delay: float = 0.0) -> int:
     """Whole days until the plan's units, at units_per_day in both arms, have their outcome (delay in days)."""
-    return int(np.ceil(size.total / check_positive(units_per_day, "units_per_day") + delay))
+    return int(np.ceil(units / check_positive(units_per_day, "units_per_day") + delay))
 
 
 def mature_units(days: ArrayLike, units_per_day: float, *, delay: float = 0.0) -> Floats:

@@ -6,14 +6,15 @@ from scipy import stats
 
 from ml_workflow.statistics.health import (
     MISMATCH_WATCHED,
+    NORMAL,
     Delay,
     delay_window,
-    heavy_tail,
     mature,
     matured_together,
     sample_ratio,
     sample_ratio_watched,
     share_needed,
+    units_for_tails,
 )
 
 
@@ -54,11 +55,14 @@ def test_watching_three_uneven_arms_never_takes_an_alarm_back() -> None:
     assert p[0] > 0.5 > p[1]
 
 
-def test_a_few_large_customers_in_small_arms_are_told() -> None:
-    money = np.random.default_rng(0).lognormal(3, 1.5, 500)
-    assert heavy_tail(money).heavy
-    assert heavy_tail(money).units_needed == int(np.ceil(355 * stats.skew(money) ** 2))
-    assert not heavy_tail(np.random.default_rng(0).normal(size=500)).heavy
+def test_a_plan_has_the_units_that_make_a_lopsided_difference_normal() -> None:
+    g = np.random.default_rng(0)
+    even, lopsided = g.normal(size=200_000), g.exponential(size=200_000)
+    units = units_for_tails(even, lopsided, 0.5)
+    arms = [draw(size=(20_000, units // 2)).mean(axis=1) for draw in (g.normal, g.exponential)]
+    assert stats.skew(arms[1] - arms[0]) == pytest.approx(NORMAL, rel=0.4)
+    assert units_for_tails(even, even, 0.5) == 0 < units_for_tails(lopsided, lopsided, 0.1)
+    assert units_for_tails([0.0, 0.0], [0.0, 0.0], 0.5) == 0
 
 
 def test_delay_window_is_not_shortened_by_outcomes_still_under_way() -> None:
@@ -94,7 +98,7 @@ def test_both_arms_wait_for_the_slower_one() -> None:
         (lambda: sample_ratio([0, 0], [0.5, 0.5]), "every phase needs units"),
         (lambda: sample_ratio([10, 10], [0.5, 0.6]), "must be shares above 0 that add up to 1"),
         (lambda: sample_ratio([10, 10, 10], [0.5, 0.5]), r"counts for \(1, 3\) and weights for \(1, 2\)"),
-        (lambda: heavy_tail([2.0, 2.0]), "without variance"),
+        (lambda: units_for_tails([1.0], [2.0], 1.5), "share"),
         (lambda: delay_window([5.0], [3.0]), "between 0 and that age"),
         (lambda: matured_together([]), "no delays"),
     ],

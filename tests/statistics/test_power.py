@@ -77,8 +77,8 @@ def test_one_sided_looks_hold_their_side() -> None:
 
 def test_days_wait_for_the_last_outcome() -> None:
     size = size_for_rate(0.10, 0.11)
-    assert days_for(size, 1_000) == 30
-    assert days_for(size, 1_000, delay=30) == 60
+    assert days_for(size.total, 1_000) == 30
+    assert days_for(size.total, 1_000, delay=30) == 60
     assert mature_units([10, 30, 40], 1_000, delay=30) == pytest.approx([0, 0, 10_000])
 
 
