@@ -148,7 +148,7 @@ def following(folder: Path, record: dict[str, Any]) -> Iterator[str]:
     plan, faults = said["plan"], [check["said"] for check in said["checks"] if not check["passed"]]
     if faults:
         yield f"Before the evidence counts, its checks must pass. {' '.join(faults)}"
-    elif plan["units"] and plan["days"]:
+    if plan["units"] and plan["days"]:
         yield f"A live test of about {plan['units']:,} units, {plan['days']:,} days of traffic, would settle it with a power of 80 %."
 
 
