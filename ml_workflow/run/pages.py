@@ -62,6 +62,8 @@ def _clean(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 output.data.pop("text/plain", None)
+            if said := re.fullmatch(r"(['\"])([^\\\n]*)\1", output.get("data", {}).get("text/plain", "")):  # a sentence reads better without Python's quotes
+                output.data["text/plain"] = said[2]
             if 'data-manager="ColumnFilter"' in output.get("data", {}).get("text/html", ""):  # skrub's list has no name for those who do not see it
                 output.data["text/html"] = output.data["text/html"].replace("<select", '<select aria-label="Filter columns"')
     return cell
