@@ -84,7 +84,7 @@ def new(
     from ..run.new import new as make
 
     say_guesses(make(place, name, data, target, query))
-    print(f"{place} is a repository with its first commit. Correct tasks/{name}.yaml there; `make run` and `make test` work as it is.")
+    print(f"{place} is a repository with its first commit. Correct tasks/{name}.yaml there; `make run` and `make test` already work.")
 
 
 @app.command()

@@ -11,7 +11,7 @@ class Screen:
         from rich.console import Console
 
         self.console, self.usual = Console(highlight=False, soft_wrap=True), usual
-        self.console.print(f"[bold]{question}[/bold]")
+        self.console.print(question, style="bold", markup=False)
         self.began = time.perf_counter()
         self.status: Ticking | None = None
 

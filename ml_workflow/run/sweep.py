@@ -87,13 +87,18 @@ def read_sweep(path: Path) -> Sweep:
     """
     if not path.is_file():
         raise Refusal(f"There is no sweep {path}.{nearest(path.name, [p.name for p in path.parent.glob('*.yaml')])}")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path} is not YAML: {getattr(error, 'problem', None) or 'it is not text'}.") from None
     if not isinstance(content, dict):
         raise Refusal(f"{path} must be a mapping with some of {', '.join(KEYS)}.")
     for key in content:
         if key not in KEYS:
             raise Refusal(f"{path} has the unknown key {key!r}.{nearest(str(key), KEYS)} There are: {', '.join(KEYS)}.")
     tasks = content.get("tasks") or [content.get("task", "credit")]
+    if not isinstance(tasks, list):
+        raise Refusal(f"`tasks` in {path} is {tasks!r}: give a list, such as [{tasks}].")
     settings = [*combinations(content.get("grid")), *entries(content.get("list")), *draws(content.get("random"))]
     base = mapping("base", content.get("base"))
     several = {"task"} if len(tasks) > 1 else set()

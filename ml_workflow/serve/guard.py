@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from .keys import Key, allowed, bearer
@@ -49,6 +50,8 @@ class Guard:
         who, refused = self._refused(scope["path"], headers)
         try:
             await (refused or self.app)(scope, limited(receive, self.largest), answered)
+        except ClientDisconnect:  # nobody is left to answer
+            status = 499
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             LOG.error(json.dumps({"request": request, "fault": type(error).__name__, "at": f"{last.filename}:{last.lineno}"}))

@@ -32,7 +32,7 @@ class Live:
         self.committer: Committer | None = None
         self.fault = self.registry_fault = ""
         self._stop = threading.Event()
-        self._take_versions()
+        self.registry_fault = self._told(self._take_versions(), "")
         self._look_up()
 
     @property
@@ -71,25 +71,35 @@ class Live:
             self.experiment = running(self.engine, self.task)
         except Refusal as refusal:
             said = str(refusal)
+        except Exception as error:  # a thread that ended would not hear of an experiment's end
+            said = f"The experiment could not be looked up: {type(error).__name__}."
         self.fault = self._told(said, self.fault)
 
     def _look_up_versions(self) -> None:
         said = ""
         try:
-            self._take_versions()
+            said = self._take_versions()
         except Refusal as refusal:
             said = str(refusal)
         except Exception as error:  # a thread that ended would leave an old version serving for good
             said = f"The registry could not be looked up: {type(error).__name__}."
         self.registry_fault = self._told(said, self.registry_fault)
 
-    def _take_versions(self) -> None:
-        found = aliases(self.task)
+    def _take_versions(self) -> str:
+        """Load champion and challenger; why a challenger beside the champion cannot be loaded, "" where all are."""
+        found, made, said = aliases(self.task), dict[str, Model](), ""
         if not {"champion", "challenger"} & found.keys():
             raise Refusal(f"No version of {self.task!r} is champion or challenger: promote one by `ml-workflow promote {self.task} VERSION`.")
         known = {model.version: model for model in (self.champion, self.challenger) if model}
-        made = {number: known.get(number) or loaded(self.task, number) for alias, number in found.items() if alias in ("champion", "challenger")}
+        for number in dict.fromkeys(found[alias] for alias in ("champion", "challenger") if alias in found):
+            try:
+                made[number] = known.get(number) or loaded(self.task, number)
+            except Refusal as refusal:
+                if not made:  # nothing else serves
+                    raise
+                said = str(refusal)
         self.champion, self.challenger = (made.get(found.get(alias, "")) for alias in ("champion", "challenger"))
+        return said
 
     def _told(self, said: str, before: str) -> str:
         if said and said != before:

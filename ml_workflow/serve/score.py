@@ -133,16 +133,24 @@ def score_piece(folder: str, digest: str, piece: Piece) -> Scored:
     return Scored(_scores(release, kept, piece.mark.version), _aside(bad, piece), len(good) - len(kept))
 
 
+def moments(column: pd.Series) -> pd.Series:
+    """Texts as times, missing where one is none; where some tell an offset and others none or another, all in UTC."""
+    try:
+        return pd.to_datetime(column, errors="coerce", format="mixed")
+    except ValueError:
+        return pd.to_datetime(column, errors="coerce", format="mixed", utc=True).dt.tz_localize(None)
+
+
 def as_promised(contract: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with times and truths that a database or JSON keeps as text or numbers read as what the contract says, where all can be."""
     read: dict[str, pd.Series[Any]] = {}
     for name, rule in contract.items():
         column = frame[name]
         if rule["type"] == "time" and not pd.api.types.is_datetime64_any_dtype(column):
-            times = pd.to_datetime(column, errors="coerce", format="mixed")
+            times = moments(column)
             read |= {name: times} if times.notna().equals(column.notna()) else {}
-        elif rule["type"] == "boolean" and column.dropna().isin([0, 1]).all():
-            read[name] = column.map({0: False, 1: True})
+        elif rule["type"] == "boolean" and not pd.api.types.is_bool_dtype(column) and column.dropna().isin([0, 1]).all():
+            read[name] = column.map(bool, na_action="ignore")
     return frame.assign(**read)
 
 

@@ -181,4 +181,4 @@ def _tails(rows: pd.DataFrame, arms: Mapping[str, pd.DataFrame]) -> str:
         return ""
     units = sum(s.units for s, _ in sums.values())
     largest = float(rows["largest"].max() / rows["absolute"].sum())
-    return f"{int(units):,} units are few for a metric of such a tail (skewness of the difference {skewness:.2g}, the largest unit holds {largest:.1%} of all): bounds hold from about {int(units * (skewness / NORMAL) ** 2):,} units, or cap the metric"
+    return f"{int(units):,} units are too few for the bounds to hold (skewness of the difference {skewness:.2g}, the largest unit holds {largest:.1%} of all): wait for about {int(units * (skewness / NORMAL) ** 2):,} units, or cap the metric"

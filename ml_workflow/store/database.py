@@ -30,6 +30,8 @@ FAULTS = {  # what SQLite says, or PostgreSQL's code: what is wrong
     "25006": "is read-only: give the address of the server that takes writes",
     "unable to open": "cannot be opened: check that its folder exists and may be written",
     "not a database": "is no SQLite database: move the file away, or correct ML_WORKFLOW_DATABASE",
+    "42501": "does not let this user do that: give it the rights, on PostgreSQL 15 and later also to create in its schema",
+    "42P01": "lacks a table: restore it from a backup, or give an empty database",
     "malformed": "is damaged: restore it from a backup",
 }
 
@@ -179,7 +181,7 @@ def _sentences(engine: sa.Engine) -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.TimeoutError, sa.exc.InterfaceError) as error:
         raise Unavailable(sentence(engine, error)) from error
     except sa.exc.DatabaseError as error:
-        if type(error) is not sa.exc.DatabaseError:
+        if type(error) is not sa.exc.DatabaseError and getattr(error.orig, "sqlstate", None) not in FAULTS:
             raise
         raise Unavailable(sentence(engine, error)) from error
 

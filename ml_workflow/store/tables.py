@@ -39,7 +39,7 @@ def read_files(uri: str) -> pd.DataFrame:
     path = path if path.is_absolute() else root() / path
     if not path.exists():
         raise Refusal(f"The source {uri} does not exist (looked at {path}): correct `uri` in the task file.")
-    parts = sorted(p for p in path.iterdir() if format_of(p)) if path.is_dir() else [path]
+    parts = sorted(p for p in reading(path).iterdir() if format_of(p)) if path.is_dir() else [path]
     if not parts:
         raise Refusal(f"The folder {uri} holds no CSV, Parquet, JSON or Excel file.")
     return pd.concat([read_file(part) for part in parts], ignore_index=True) if len(parts) > 1 else read_file(parts[0])
