@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from ml_workflow.define import examples, sources
 from ml_workflow.errors import Refusal
 from ml_workflow.research import inputs
+from ml_workflow.store import files
+from ml_workflow.store.tables import read_table
 from ml_workflow.store.task import Task, as_task
 from tests.conftest import PASSWORD, copy_of_the_project, surroundings, workflow
 
@@ -136,3 +138,12 @@ def filled(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
     PAYMENTS.to_sql("payments", engine, index=False)
     engine.dispose()
     return str(url)
+
+
+def test_a_new_file_in_a_folder_is_something_new_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "read", {})
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("x,y\n1,2\n")
+        assert len(read_table(str(tmp_path))) == (1 if name == "a" else 2)
+        before, files.read[str(tmp_path)] = files.read[str(tmp_path)], ""
+        assert before == files.digest(tmp_path)

@@ -144,6 +144,8 @@ def test_every_variant_is_in_mlflow_once_with_parameters_and_figures(swept: Swep
         ("random: {n: 2, parameters: {leaves: {low: 5}}}", "low and high"),
         ("random: {n: 0, parameters: {leaves: [5]}}", "n (1 or more)"),
         ("until: 07_party", "03_poc"),
+        ("tasks: penguins", "give a list"),
+        ("grid: [", "is not YAML"),
     ],
 )
 def test_what_is_wrong_in_a_sweep_is_refused_before_anything_starts(text: str, said: str, tmp_path: Path) -> None:

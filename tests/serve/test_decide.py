@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
+from ml_workflow.errors import Refusal
+from ml_workflow.serve import live as live_module
 from ml_workflow.serve.app import application
 from ml_workflow.serve.decide import explored
 from ml_workflow.serve.experiments import end, kill, start
-from ml_workflow.serve.live import Live
+from ml_workflow.serve.live import Live, Model
 from ml_workflow.serve.replay import replayed
 from ml_workflow.store.decisions import decision, expose
+from ml_workflow.store.registry import aliases
 from tests.serve.conftest import Home
 
 
@@ -190,3 +193,21 @@ def test_an_arm_that_stands_wins_over_the_hash(live: Live, row: dict[str, Any]) 
     expose(live.engine, [Exposure("first", f"u{i}", "current", "current", 1, 0.0) for i in range(5)])
     live._look_up()
     assert [a["arm"] for a in asked(TestClient(application(live, [])), range(5), row)] == ["current"] * 5
+
+
+def test_a_challenger_that_cannot_be_loaded_leaves_the_champion_serving(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, known = live_module.loaded, aliases("penguins")
+
+    def loaded(task: str, number: str) -> Model:
+        if number == "99":
+            raise Refusal("Release 99 needs a library that is not here.")
+        return whole(task, number)
+
+    monkeypatch.setattr(live_module, "loaded", loaded)
+    monkeypatch.setattr(live_module, "aliases", lambda task: {**known, "challenger": "99"})
+    begun = Live("penguins", live.url)
+    assert begun.champion and begun.challenger is None and "library" in begun.registry_fault
+    monkeypatch.setattr(live_module, "aliases", lambda task: {"champion": "99"})
+    with pytest.raises(Refusal, match="library"):
+        Live("penguins", live.url)
+    begun.close()

@@ -1,5 +1,6 @@
 """Keys and their scopes, the limit on bodies, and what the logs say and do not say."""
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -75,3 +76,19 @@ def test_a_fault_of_ours_is_said_without_its_text(api: FastAPI, home: Home, row:
 def test_no_other_site_may_ask_from_a_browser(api: FastAPI, row: dict[str, Any]) -> None:
     answer = TestClient(api).post("/predict", json=row, headers={"origin": "https://example.com"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_client_that_hangs_up_is_no_fault_of_ours(guarded: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    headers = [(b"authorization", f"Bearer {ADMIN}".encode()), (b"content-type", b"application/json"), (b"content-length", b"100")]
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": "/predict", "raw_path": b"/predict", "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "scheme": "http"}  # fmt: skip
+    sent = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(guarded(scope, receive, send))
+    assert sent == [] and json.loads(caplog.messages[-1])["status"] == 499 and "fault" not in caplog.text

@@ -9,11 +9,13 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from ml_workflow.serve.score import as_promised
 from ml_workflow.store.registry import promote, register
 from ml_workflow.store.release import contents, digest_of
 from tests.conftest import PASSWORD, ROOT, called, record, surroundings, workflow
@@ -189,3 +191,16 @@ def test_regression_and_two_classes_get_the_scores_of_the_notebook(task: str, se
     found, aside = table(target, f"{task}_scores"), table(target, f"{task}_scores_quarantine")
     assert len(found) + len(aside) == len(rows) and len(found) > 0.9 * len(rows)
     equal_to_the_notebook(found, promised.loc[found["unit"].sort_values()])
+
+
+@pytest.mark.parametrize("truths", [[True, False, True], [1, 0, 1], [True, None, False], pd.array([True, None], dtype="boolean")])
+def test_truths_stay_what_they_are_however_they_are_kept(truths: Any) -> None:
+    column = pd.Series(truths)
+    read = as_promised({"member": {"type": "boolean"}}, pd.DataFrame({"member": column}))["member"]
+    assert read.isna().tolist() == column.isna().tolist() and read.dropna().astype(bool).tolist() == column.dropna().astype(bool).tolist()
+
+
+def test_times_with_and_without_an_offset_are_the_same_moments() -> None:
+    kept = pd.DataFrame({"seen": ["2026-01-01T00:00:00", "2026-01-01T01:00:00+01:00", None]})
+    read = as_promised({"seen": {"type": "time"}}, kept)["seen"]
+    assert read.iloc[0] == read.iloc[1] == pd.Timestamp("2026-01-01") and pd.isna(read.iloc[2])

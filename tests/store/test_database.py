@@ -224,3 +224,13 @@ def test_every_answered_decision_is_there_once_after_the_writer_is_killed(engine
     assert answered.items() <= stood.items()
     unsure = next(iter(answered))
     assert keep(engine, [Request([Decision(unsure, None, "1", 0.5, "act", 1.0)], unsure, "body")])[0][0].id == answered[unsure]  # type: ignore[index]
+
+
+def test_a_user_without_rights_is_told_which_are_missing(postgres: Callable[[], str]) -> None:
+    url = postgres()
+    admin = connect(url)
+    with admin.begin() as connection:
+        connection.execute(sa.text(f"CREATE ROLE guest LOGIN PASSWORD '{PASSWORD}'"))
+        connection.execute(sa.text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+    with pytest.raises(Unavailable, match="does not let this user do that"):
+        open_database(url.replace("//tester:", "//guest:"))
