@@ -166,7 +166,7 @@ def test_a_table_from_elsewhere_decides_the_run(finished: Path, env: dict[str, s
     assert said["outcome"] == "ship" and said["command"] == "ml-workflow promote penguins challenger" and said["sums"]["release"]["units"] == 1000
     assert said["net_value_per_month"][0] > 0 and "no planned number of units" in said["checks"][-1]["said"]
     done = workflow("run", "penguins", *given, "-p", "aa=true", env=env)
-    assert done.returncode == 3 and "the A/A test fails" in done.stdout
+    assert done.returncode == 3 and "The A/A test fails" in done.stdout
 
 
 def test_latest_and_the_index_lead_to_the_run(finished: Path) -> None:
