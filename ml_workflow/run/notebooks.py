@@ -117,14 +117,19 @@ def pairs(texts: Iterable[str]) -> dict[str, str]:
     return split
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; raises Refusal where it is none."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path} is not YAML: {getattr(error, 'problem', None) or 'it is not text'}.") from None
+
+
 def from_file(path: Path) -> dict[str, Any]:
     """Parameters from a YAML file: `name: value`, or `stage: {name: value}`."""
     if not path.is_file():
         raise Refusal(f"There is no parameter file {path}.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} is not YAML: {getattr(error, 'problem', None) or 'it is not text'}.") from None
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise Refusal(f"{path} must be a mapping of names to values.")
     flat: dict[str, Any] = {}

@@ -19,8 +19,6 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from ..errors import Refusal, nearest
 from ..store.files import root
 from ..store.registry import Entry, log
@@ -29,7 +27,7 @@ from . import pages
 from .chain import Fault, Plan, link, new_record, render_missing, reuse, save, unchanged, walk
 from .check import check_task
 from .kernels import Kernels, kernels
-from .notebooks import checked, stage_named
+from .notebooks import checked, read_yaml, stage_named
 from .summary import write_summary
 
 ATTEMPTS = 3
@@ -87,10 +85,7 @@ def read_sweep(path: Path) -> Sweep:
     """
     if not path.is_file():
         raise Refusal(f"There is no sweep {path}.{nearest(path.name, [p.name for p in path.parent.glob('*.yaml')])}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} is not YAML: {getattr(error, 'problem', None) or 'it is not text'}.") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise Refusal(f"{path} must be a mapping with some of {', '.join(KEYS)}.")
     for key in content:

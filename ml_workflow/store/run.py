@@ -53,21 +53,22 @@ class Run:
 
     def input(self, name: str, made_by: str) -> Path:
         """The path of a file that an earlier stage made; that it was read is noted."""
-        for folder in (self.folder, self._newest()):
-            path = folder / "files" / name
-            if path.exists():
-                if folder != self.folder:
-                    print(f"{name} is read from the newest run, {folder.resolve().name}.")
+        own = self.files / name
+        if own.exists():
+            return files.reading(own.resolve())
+        for folder in self._others():
+            if (path := folder / "files" / name).exists():
+                print(f"{name} is read from the newest run, {folder.resolve().name}.")
                 return files.reading(path.resolve())
-        raise Refusal(f"{name} is missing in {self.folder.name} and in reports/latest: run nbs/{made_by}.ipynb first.")
+        raise Refusal(f"{name} is missing in {self.folder.name}, and no run of its task holds it: run nbs/{made_by}.ipynb first.")
 
-    def _newest(self) -> Path:
-        """The newest run; of its own task, where this folder has one: another's files would tell of other rows."""
-        own, latest = self.files / "task.yaml", reports() / "latest"
+    def _others(self) -> list[Path]:
+        """Runs to read from, the newest first; of its own task, where this folder has one: another's files would tell of other rows."""
+        own = self.files / "task.yaml"
         if not own.exists():
-            return latest
+            return [reports() / "latest"]
         named = re.compile(re.escape(read_task(own).name) + r"-\d{8}T\d{6}-[0-9a-f]{6}")
-        return max((path for path in reports().iterdir() if named.fullmatch(path.name) and path != self.folder), default=self.folder, key=lambda path: path.name)
+        return sorted((path for path in reports().iterdir() if named.fullmatch(path.name)), key=lambda path: path.name, reverse=True)
 
     def output(self, name: str) -> Path:
         """The path of a file that this stage makes."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_workflow.errors import Refusal
 from ml_workflow.store.run import Verdict, open_run
 from ml_workflow.store.task import read_task
 from tests.conftest import ROOT
@@ -25,3 +26,7 @@ def test_a_stage_by_hand_reads_the_newest_run_of_its_own_task(tmp_path: Path, mo
     assert lab.input("plan.json", "01_research").parent.parent.name.startswith("bikes")
     lab.keep_task(read_task(ROOT / "tasks" / "penguins.yaml"))
     assert lab.input("plan.json", "01_research").parent.parent.name == "penguins-20260102T000000-aaaaaa"
+    (tmp_path / "penguins-20260102T000000-aaaaaa" / "files" / "plan.json").unlink()
+    assert lab.input("plan.json", "01_research").parent.parent.name == "penguins-20260101T000000-aaaaaa"
+    with pytest.raises(Refusal, match="no run of its task holds it"):
+        lab.input("proof.json", "03_poc")
