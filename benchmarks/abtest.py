@@ -430,7 +430,7 @@ def oracles() -> Iterator[Line]:
     yield Line("largest difference from tea-tasting", theirs_tea, 0, "20 data sets", "within 1e-4", most=1e-4)
     yield Line("largest difference from statsmodels", theirs_sm, 0, "20 data sets", "within 1e-4", most=1e-4)
     size = NormalIndPower().solve_power(proportion_effectsize(0.11, 0.10), alpha=0.05, power=0.8)
-    ours_size = power.size_for_rate(0.10, 0.11)
+    ours_size = power.size_for_mean(proportion_effectsize(0.11, 0.10), 1.0)
     yield Line(
         f"sample size an arm, .10 against .11 (statsmodels {size:,.1f})",
         ours_size.control,

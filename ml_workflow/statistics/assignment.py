@@ -12,24 +12,6 @@ from .checks import Floats
 BITS = 53  # as many as a float holds exactly
 
 
-def uniform(salt: str, unit: object) -> float:
-    """The unit's number in [0, 1): the first 53 bits of SHA-256 of the text "salt:unit", the same everywhere.
-
-    unit is text or a whole number; other types, and a salt that is empty or holds a colon, raise ValueError.
-    """
-    return _number(_salted(salt), unit)
-
-
-def arm_of(salt: str, unit: object, weights: Mapping[str, float]) -> str:
-    """The arm whose stretch of [0, 1) holds the unit's number; weights are shares by arm that add up to 1."""
-    return _arms(np.array([uniform(salt, unit)]), weights)[0]
-
-
-def is_included(salt: str, unit: object, inclusion: float) -> bool:
-    """Does the unit take part, at a share inclusion of all units? Raising the share only lets units in."""
-    return uniform(salt, unit) < _share(inclusion)
-
-
 def uniforms(salt: str, units: Iterable[object]) -> Floats:
     """`uniform` of many units, shape (units,); about a million a second."""
     salted = _salted(salt)

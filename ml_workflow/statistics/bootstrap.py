@@ -23,29 +23,6 @@ def interval_of_mean(
     return _percentiles(float(money.mean()), draws, level)
 
 
-def interval_of_clustered_mean(
-    values: ArrayLike, clusters: ArrayLike, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> Interval:
-    """Percentile interval of the mean of values, shape (n,), where whole clusters are drawn (Davison & Hinkley 1997).
-
-    clusters, shape (n,), names the unit that each row belongs to; rows of one unit are not independent.
-    Raises ValueError under two clusters.
-    """
-    money = check_numbers(values, "values", at_least=2)
-    names = np.asarray(clusters)
-    if names.shape != money.shape:
-        raise ValueError(f"clusters has shape {names.shape}; it must be that of values, {money.shape}.")
-    _, codes = np.unique(names, return_inverse=True)
-    rows = np.bincount(codes).astype(np.float64)
-    sums = np.bincount(codes, weights=money)
-    if len(rows) < 2:
-        raise ValueError("clusters holds only one cluster; at least 2 are needed.")
-    draws = _resampled(
-        len(rows), lambda drawn: sums.take(drawn).sum(axis=1) / rows.take(drawn).sum(axis=1), resamples, seed
-    )
-    return _percentiles(float(money.mean()), draws, level)
-
-
 def _resampled(
     size: int, statistic: Callable[[NDArray[np.integer]], Floats], resamples: int, seed: int
 ) -> Floats:

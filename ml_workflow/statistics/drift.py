@@ -73,13 +73,6 @@ def kolmogorov_smirnov(reference: ArrayLike, window: ArrayLike) -> tuple[float, 
     return _ks_tail(float(np.abs(gap).max()), len(a), len(b))
 
 
-def kolmogorov_smirnov_of_counts(reference: ArrayLike, window: ArrayLike) -> tuple[float, float]:
-    """KS distance of counts by ordered bin, which is at most that of the rows: never more false alarms."""
-    r, w = _pair(reference, window)
-    gap = np.cumsum(r) / r.sum() - np.cumsum(w) / w.sum()
-    return _ks_tail(float(np.abs(gap).max()), r.sum(), w.sum())
-
-
 def edges_of(reference: ArrayLike, *, bins: int = BINS) -> Floats:
     """Inner edges of bins of equal reference share, shape (at most bins - 1,); missing numbers are left out."""
     values = np.asarray(reference, dtype=np.float64)
@@ -107,15 +100,6 @@ def compare_numbers(reference: ArrayLike, window: ArrayLike, *, bins: int = BINS
     r, w = counts_of_numbers(a, edges), counts_of_numbers(b, edges)
     finite = (a[~np.isnan(a)], b[~np.isnan(b)])
     distance, p = kolmogorov_smirnov(*finite) if len(finite[1]) else (1.0, 1.0)
-    return _with_missing("Kolmogorov-Smirnov", distance, p, r, w)
-
-
-def compare_counts(reference: ArrayLike, window: ArrayLike) -> Shift:
-    """Shift of a column of numbers from `counts_of_numbers` of both (missing last), as a database would sum them."""
-    r, w = _pair(reference, window)
-    distance, p = (
-        kolmogorov_smirnov_of_counts(r[:-1], w[:-1]) if w[:-1].sum() and r[:-1].sum() else (1.0, 1.0)
-    )
     return _with_missing("Kolmogorov-Smirnov", distance, p, r, w)
 
 

@@ -65,7 +65,7 @@ def effect_of(
 ) -> Effect:
     """Effect on a mean (Welch 1947) or ratio (delta method), adjusted by CUPED (Deng et al. 2013) if sums hold x.
 
-    Rows of one unit must stand summed in its row (`sums_by_unit`). Raises ValueError for an arm under two units,
+    Rows of one unit must stand summed in its row. Raises ValueError for an arm under two units,
     a zero denominator, non-finite sums or a metric without variance.
     """
     _check_arms(control, treatment)

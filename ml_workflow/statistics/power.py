@@ -47,24 +47,10 @@ def size_for_mean(effect: float, deviation: float, design: Design = USUAL) -> Si
     return _size(abs(effect) / deviation, design)
 
 
-def size_for_rate(base: float, changed: float, design: Design = USUAL) -> Size:
-    """Units to see a rate of base become changed, both in (0, 1), by Cohen's arcsine effect (1988), to the nearest.
-
-    .10 against .11 at the defaults needs 14,744 an arm.
-    """
-    return _size(abs(_arcsine(changed, "changed") - _arcsine(base, "base")), design)
-
-
 def detectable_effect(units: float, deviation: float, design: Design = USUAL) -> float:
     """Smallest difference, in the metric's unit, that units in both arms together see with the design's power."""
     check_positive(deviation, "deviation")
     return deviation * _detectable(units, design)
-
-
-def detectable_rate(base: float, units: float, design: Design = USUAL) -> float:
-    """Smallest higher rate that units in both arms together tell from base; nan if not even 1 would be."""
-    angle = _arcsine(base, "base") + _detectable(units, design)
-    return float(np.sin(angle / 2) ** 2) if angle < np.pi else float("nan")
 
 
 def power_for_mean(units: ArrayLike, effect: float, deviation: float, design: Design = USUAL) -> Floats:
@@ -73,26 +59,9 @@ def power_for_mean(units: ArrayLike, effect: float, deviation: float, design: De
     return _power(units, abs(effect) / deviation, design)
 
 
-def power_for_rate(units: ArrayLike, base: float, changed: float, design: Design = USUAL) -> Floats:
-    """Power, shape of units, to tell a rate of changed from base with units in both arms together."""
-    return _power(units, abs(_arcsine(changed, "changed") - _arcsine(base, "base")), design)
-
-
 def days_for(units: float, units_per_day: float, *, delay: float = 0.0) -> int:
     """Whole days until the plan's units, at units_per_day in both arms, have their outcome (delay in days)."""
     return int(np.ceil(units / check_positive(units_per_day, "units_per_day") + delay))
-
-
-def mature_units(days: ArrayLike, units_per_day: float, *, delay: float = 0.0) -> Floats:
-    """Units in both arms whose outcome is known after each of days: the x of a power curve over days."""
-    return np.maximum(np.asarray(days, dtype=np.float64) - delay, 0) * check_positive(
-        units_per_day, "units_per_day"
-    )
-
-
-def deviation_of(sums: Sums) -> float:
-    """Standard deviation per unit of a mean or of a linearised ratio, from sums of the past."""
-    return float(np.sqrt(sums.variance))
 
 
 def variance_left(sums: Sums) -> float:
@@ -102,11 +71,6 @@ def variance_left(sums: Sums) -> float:
             "The metric or the covariate does not vary; CUPED's gain cannot be told from these sums."
         )
     return float(1 - sums.covariance**2 / sums.variance / sums.covariate_variance)
-
-
-def looks_inflation(design: Design) -> float:
-    """How many times the units of a single look the design's looks (and its reserve) need for the same power."""
-    return (_drift(_checked(design)) / _drift(design._replace(looks=1))) ** 2
 
 
 def _size(standardised: float, design: Design) -> Size:
@@ -158,11 +122,6 @@ def _crossing(drift: float, alpha: float, sides: int, looks: int) -> float:
 @lru_cache(maxsize=64)
 def _bounds(alpha: float, looks: int) -> tuple[float, ...]:
     return tuple(planned_bounds(looks, alpha=alpha).tolist())
-
-
-def _arcsine(rate: float, name: str) -> float:
-    """The angle at which a rate's variance no longer depends on the rate."""
-    return float(2 * np.arcsin(np.sqrt(check_between(rate, name, 0, 1))))
 
 
 def _checked(design: Design) -> Design:

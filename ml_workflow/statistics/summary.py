@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -89,31 +88,6 @@ def sums_of(
         xy=float(x @ y),
         xd=float(x @ d),
     )
-
-
-def sums_by_unit(values: ArrayLike, units: ArrayLike, *, covariate: ArrayLike | None = None) -> Sums:
-    """Sums of one arm whose units decide more than once: the mean per row as the ratio of each unit's sums.
-
-    values has shape (rows,), units names each row's unit; the covariate is averaged over a unit's rows.
-    """
-    y = check_numbers(values, "values")
-    names = np.asarray(units)
-    if names.shape != y.shape:
-        raise ValueError(f"units has shape {names.shape}; it must be that of values, {y.shape}.")
-    _, codes = np.unique(names, return_inverse=True)
-    rows = np.bincount(codes).astype(np.float64)
-    x = None if covariate is None else np.bincount(codes, _beside(covariate, y, "covariate")) / rows
-    return sums_of(np.bincount(codes, y), denominator=rows, covariate=x)
-
-
-def total(parts: Iterable[Sums]) -> Sums:
-    """The sums over all parts, which must not share units; no part at all raises ValueError."""
-    whole: Sums | None = None
-    for part in parts:
-        whole = part if whole is None else whole + part
-    if whole is None:
-        raise ValueError("There are no sums to add; give at least one.")
-    return whole
 
 
 def _beside(values: ArrayLike, y: Floats, name: str) -> Floats:

@@ -22,14 +22,6 @@ from .database import reading, writing
 from .database import ready as ready
 from .schema import decisions, exposures, metadata, outcomes, requests, strays
 
-SUMMARY = """
-SELECT e.arm_assigned AS arm, COUNT(*) AS units, SUM(v.worth) AS y, SUM(v.worth * v.worth) AS yy
-FROM exposures e
-JOIN (SELECT d.unit, SUM(o.value) AS worth FROM decisions d JOIN outcomes o ON o.decision = d.id GROUP BY d.unit) v
-  ON v.unit = e.unit
-WHERE e.experiment = :experiment
-GROUP BY e.arm_assigned
-"""
 CHUNK = 500  # values in one statement's list
 ADOPTION = 611_953  # PostgreSQL's lock: outcomes are settled while no decision is being written
 Row: TypeAlias = dict[str, Any]
@@ -279,10 +271,3 @@ def insert(engine: sa.Engine, rows: Mapping[str, pd.DataFrame]) -> None:
     with engine.execution_options(writes=True).begin() as connection:
         for name, frame in rows.items():
             connection.execute(metadata.tables[name].insert(), [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")])
-
-
-def summary(engine: sa.Engine, experiment: str) -> dict[str, dict[str, Any]]:
-    """For each arm: units, and the sum and the sum of squares of what their decisions were worth, in one pass."""
-    with engine.connect() as connection:
-        rows = connection.execute(sa.text(SUMMARY), {"experiment": experiment}).mappings().all()
-    return {row["arm"]: {key: float(row[key]) for key in ("units", "y", "yy")} for row in rows}

@@ -197,17 +197,6 @@ def _fetch(source: str, folder: Path, digest: str) -> None:
             copy.rename(folder)
 
 
-def given(folder: Path, trust: str = "") -> Release:
-    """A release handed over as a folder: one that the registry knows, or whose digest the user vouches for."""
-    if not trust:
-        found = digest_of(contents(folder))
-        with _registry() as client:
-            if not client.search_model_versions(f"tags.digest = '{found}'"):
-                raise Refusal(f"The release in {folder} is not in the registry, and a release runs code: ask who made it for its digest, and give that by --trust DIGEST.")
-        trust = found
-    return load_release(folder, trust)
-
-
 def promote(name: str, which: str) -> Version:
     """Make a version champion, once it was loaded and kept its promise; the champions before it are noted with it."""
     registered(name, which)

@@ -16,7 +16,7 @@ from ml_workflow.errors import Refusal
 from ml_workflow.serve.experiments import read_plan, start
 from ml_workflow.statistics.checkup import Facts, checkup
 from ml_workflow.statistics.looks import effect_in, guard, looks_in, sums_in
-from ml_workflow.statistics.summary import sums_by_unit, sums_of
+from ml_workflow.statistics.summary import Sums, sums_of
 from ml_workflow.store import decisions as database
 from ml_workflow.store.evidence import DAY, Evidence, bound, delays, departures, open_evidence, summed
 from ml_workflow.store.task import read_task, task_path
@@ -98,7 +98,13 @@ def test_a_unit_that_decides_often_counts_once(store: Store) -> None:
     rows = summed(evidence, 7 * DAY)
     assert evidence.repeated and evidence.doubled == 0
     for arm, part in frame.groupby("arm"):
-        assert vars_of(sums_in(rows[rows["arm"] == arm])) == pytest.approx(vars_of(sums_by_unit(part["value"], part["unit"], covariate=part["covariate"])))
+        assert vars_of(sums_in(rows[rows["arm"] == arm])) == pytest.approx(vars_of(sums_by_unit(part)))
+
+
+def sums_by_unit(rows: pd.DataFrame) -> Sums:
+    """The sums of one arm whose units decide more than once: a mean as the ratio of each unit's sums."""
+    unit = rows.groupby("unit")
+    return sums_of(unit["value"].sum(), denominator=unit.size(), covariate=unit["covariate"].mean())
 
 
 def vars_of(sums: Any) -> list[float]:

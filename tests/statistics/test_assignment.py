@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ml_workflow.statistics.assignment import arm_of, assign, is_included, uniform, uniforms
+from ml_workflow.statistics.assignment import assign, uniforms
 
 UNITS = [f"customer-{i}" for i in range(20_000)]
 HALVES = {"control": 0.5, "treatment": 0.5}
@@ -14,12 +14,12 @@ HALVES = {"control": 0.5, "treatment": 0.5}
 
 def test_the_number_of_a_unit_never_changes() -> None:
     """A change here would move customers of running experiments."""
-    assert uniform("salt", "7") == int(sha256(b"salt:7").hexdigest()[:16], 16) // 2**11 / 2**53
-    assert uniform("salt", "7") == pytest.approx(0.046332584128, abs=1e-12)
+    assert uniforms("salt", ["7"])[0] == int(sha256(b"salt:7").hexdigest()[:16], 16) // 2**11 / 2**53
+    assert uniforms("salt", ["7"])[0] == pytest.approx(0.046332584128, abs=1e-12)
 
 
 def test_whole_numbers_are_their_text() -> None:
-    assert uniform("salt", 7) == uniform("salt", np.int64(7)) == uniform("salt", "7")
+    assert uniforms("salt", [7])[0] == uniforms("salt", [np.int64(7)])[0] == uniforms("salt", ["7"])[0]
 
 
 def test_numbers_are_uniform_and_independent_between_experiments() -> None:
@@ -39,29 +39,30 @@ def test_nobody_moves_when_inclusion_is_raised() -> None:
     assert (few[inside] == many[inside]).all()
 
 
-def test_arms_follow_their_weights_and_the_single_functions() -> None:
+def test_arms_follow_their_weights() -> None:
     arms = assign(
         UNITS, inclusion_salt="in", arm_salt="arm", inclusion=1, weights={"a": 0.7, "b": 0.2, "c": 0.1}
     )
     assert [np.mean(arms == name) for name in "abc"] == pytest.approx([0.7, 0.2, 0.1], abs=0.012)
-    assert arms[17] == arm_of("arm", UNITS[17], {"a": 0.7, "b": 0.2, "c": 0.1})
-    assert is_included("in", UNITS[17], 1) and not is_included("in", UNITS[17], 0)
+
+
+def dealt(**other):
+    """One unit's arm, with something wrong."""
+    sound = {"inclusion_salt": "in", "arm_salt": "arm", "inclusion": 1, "weights": HALVES}
+    return assign(["7"], **{**sound, **other})
 
 
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: uniform("a:b", "7"), "without a colon"),
-        (lambda: uniform("", "7"), "not empty"),
-        (lambda: uniform("salt", 7.0), "7.0 is a float"),
-        (lambda: uniform("salt", None), "None is a NoneType"),
-        (lambda: arm_of("salt", "7", {"a": 0.5, "b": 0.6}), "add up to 1"),
-        (lambda: arm_of("salt", "7", {"a": 1.0}), "two or more"),
-        (lambda: is_included("salt", "7", 50), "inclusion is 50"),
-        (
-            lambda: assign(["7"], inclusion_salt="x", arm_salt="x", inclusion=1, weights=HALVES),
-            "Both salts are 'x'",
-        ),
+        (lambda: uniforms("a:b", ["7"])[0], "without a colon"),
+        (lambda: uniforms("", ["7"])[0], "not empty"),
+        (lambda: uniforms("salt", [7.0])[0], "7.0 is a float"),
+        (lambda: uniforms("salt", [None])[0], "None is a NoneType"),
+        (lambda: dealt(weights={"a": 0.5, "b": 0.6}), "add up to 1"),
+        (lambda: dealt(weights={"a": 1.0}), "two or more"),
+        (lambda: dealt(inclusion=50), "inclusion is 50"),
+        (lambda: dealt(inclusion_salt="arm"), "Both salts are 'arm'"),
     ],
 )
 def test_wrong_arguments_get_a_sentence(call, sentence: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ml_workflow.statistics.bootstrap import interval_of_clustered_mean, interval_of_mean
+from ml_workflow.statistics.bootstrap import interval_of_mean
 
 MONEY = np.random.default_rng(1).normal(170, 4000, size=24_000)
 
@@ -42,13 +42,6 @@ def test_coverage_falls_short_on_skewed_money() -> None:
     assert np.mean([found.lower < 1 < found.upper for found in intervals]) > 0.92
 
 
-def test_clusters_widen_the_interval_by_their_design_effect() -> None:
-    units = np.repeat(np.arange(500), 4)
-    same = np.random.default_rng(0).normal(size=500)[units]
-    clustered, alone = interval_of_clustered_mean(same, units), interval_of_mean(same)
-    assert (clustered.upper - clustered.lower) / (alone.upper - alone.lower) == pytest.approx(2, rel=0.1)
-
-
 @pytest.mark.parametrize(
     ("values", "options", "sentence"),
     [
@@ -62,8 +55,3 @@ def test_clusters_widen_the_interval_by_their_design_effect() -> None:
 def test_wrong_arguments_get_a_sentence(values: list, options: dict, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         interval_of_mean(values, **options)
-
-
-def test_one_cluster_is_refused() -> None:
-    with pytest.raises(ValueError, match="only one cluster"):
-        interval_of_clustered_mean([1.0, 2.0], ["a", "a"])

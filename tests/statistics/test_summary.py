@@ -1,9 +1,9 @@
-"""Sums say what the rows say, and can be added."""
+"""Sums say what the rows say."""
 
 import numpy as np
 import pytest
 
-from ml_workflow.statistics.summary import Sums, sums_by_unit, sums_of, total
+from ml_workflow.statistics.summary import Sums, sums_of
 
 G = np.random.default_rng(0)
 Y, X, D = G.normal(100, 20, 999), G.normal(5, 2, 999), 1.0 + G.poisson(2, 999)
@@ -24,21 +24,6 @@ def test_ratio_variance_is_the_delta_methods() -> None:
     assert sums.variance == pytest.approx(((Y - ratio * D) / D.mean()).var(ddof=1))
 
 
-def test_sums_of_parts_add_up_to_the_sums_of_all() -> None:
-    whole = sums_of(Y, denominator=D, covariate=X)
-    parts = [
-        sums_of(Y[part], denominator=D[part], covariate=X[part]) for part in (slice(0, 10), slice(10, None))
-    ]
-    for field in Sums.__dataclass_fields__:
-        assert getattr(total(parts), field) == pytest.approx(getattr(whole, field))
-
-
-def test_rows_of_one_unit_become_one_row() -> None:
-    sums = sums_by_unit([1.0, 2.0, 6.0], ["a", "a", "b"], covariate=[4.0, 6.0, 1.0])
-    assert (sums.units, sums.y, sums.d, sums.x) == (2, 9, 3, 6)
-    assert (sums.yy, sums.dd, sums.yd) == (9 + 36, 4 + 1, 6 + 6)
-
-
 def test_rounding_is_not_taken_for_variance() -> None:
     assert sums_of(np.full(1000, 0.1)).variance == 0
 
@@ -55,9 +40,7 @@ def test_arrays_of_sums_give_what_single_sums_give() -> None:
     [
         (lambda: sums_of([1.0, np.inf]), "missing or infinite numbers, the first in row 1"),
         (lambda: sums_of([1.0, 2.0], covariate=[1.0]), "covariate has 1 rows and values has 2"),
-        (lambda: sums_by_unit([1.0, 2.0], ["a"]), "must be that of values"),
         (lambda: sums_of([]), "at least 1 are needed"),
-        (lambda: total([]), "no sums to add"),
     ],
 )
 def test_wrong_arguments_get_a_sentence(call, sentence: str) -> None:

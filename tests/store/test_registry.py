@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_workflow.errors import Refusal
-from ml_workflow.store.registry import Version, given, promote, register, registered, rollback, versions
+from ml_workflow.store.registry import Version, promote, register, registered, rollback, versions
 from ml_workflow.store.release import contents, digest_of
 from tests.conftest import ROOT, surroundings
 
@@ -105,17 +105,6 @@ def test_what_was_tampered_with_in_mlflows_store_is_neither_loaded_nor_kept_nor_
         with pytest.raises(Refusal, match="is not what was registered"):
             attempt("penguins", "challenger")
     assert list((house / "var" / "releases").iterdir()) == [] and versions("penguins")[0].aliases == ["challenger"]
-
-
-def test_a_release_from_elsewhere_needs_the_users_trust(house: Path, release: Path) -> None:
-    kept(release)
-    assert given(release).card["task"] == "penguins"
-    changed(release)
-    with pytest.raises(Refusal, match=r"is not in the registry.*--trust DIGEST"):
-        given(release)
-    with pytest.raises(Refusal, match="is not what was registered"):
-        given(release, "0" * 64)
-    assert given(release, digest_of(contents(release))).card["rows"] == 7
 
 
 def test_a_registry_that_is_down_is_said_in_a_sentence_without_its_password(house: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
