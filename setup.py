@@ -13,7 +13,7 @@ settings = parser["DEFAULT"]
 source = (here / settings["lib_path"] / "__init__.py").read_text(encoding="utf-8")
 version = re.search(r'__version__ = "(.+?)"', source)
 if version is None:
-    raise SystemExit(f"{settings['lib_path']}/__init__.py has no line __version__ = \"…\".")
+    raise SystemExit(f'{settings["lib_path"]}/__init__.py has no line __version__ = "…".')
 
 setup(
     version=version[1],
@@ -25,6 +25,6 @@ setup(
     install_requires=settings["requirements"].split(),
     extras_require={"test": settings["test_requirements"].split()},
     packages=find_packages(include=[settings["lib_path"], f"{settings['lib_path']}.*"]),
-    package_data={"ml_workflow.run": ["*.html"]},
+    package_data={"ml_workflow.report": ["*.html"]},
     entry_points={"console_scripts": settings["console_scripts"].strip().splitlines()},
 )

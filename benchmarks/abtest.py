@@ -14,13 +14,15 @@ import duckdb
 import numpy as np
 from scipy import stats
 
-from ml_workflow.statistics import assignment, drift, health, power, roi, sequential
+from ml_workflow.experiments import roi
+from ml_workflow.experiments.evidence import Evidence, delays, open_evidence, summed
+from ml_workflow.experiments.health import Facts, checkup
+from ml_workflow.experiments.looks import effect_in, looks_in
+from ml_workflow.statistics import assignment, drift, health, power
+from ml_workflow.statistics import bounds as sequential
 from ml_workflow.statistics.checks import Interval
-from ml_workflow.statistics.checkup import Facts, checkup
 from ml_workflow.statistics.effects import Effect, effect_of, stratified_effect
-from ml_workflow.statistics.looks import effect_in, looks_in
-from ml_workflow.statistics.summary import Sums, sums_of
-from ml_workflow.store.evidence import Evidence, delays, open_evidence, summed
+from ml_workflow.statistics.sums import Sums, sums_of
 
 Array = np.ndarray
 LOOKS = np.arange(1, 21) / 20
@@ -44,7 +46,9 @@ class Line(NamedTuple):
         return ("yes" if held else "NO") if self.bar else ""
 
 
-def share(what: str, hits: Array, bar: str = "", least: float = -np.inf, most: float = np.inf) -> Line:
+def share(
+    what: str, hits: Array, bar: str = "", least: float = -np.inf, most: float = np.inf
+) -> Line:
     """The share of simulations that hit, with its binomial error."""
     rate = float(np.mean(hits))
     error = 2 * np.sqrt(rate * (1 - rate) / len(hits))
@@ -69,7 +73,12 @@ def rates(successes: Array, units: Array) -> Sums:
 
 
 def conversions(
-    generator: np.random.Generator, simulations: int, steps: int, units: int, base: float, changed: float
+    generator: np.random.Generator,
+    simulations: int,
+    steps: int,
+    units: int,
+    base: float,
+    changed: float,
 ) -> tuple[Sums, Sums]:
     """Both arms' sums, shape (simulations, looks), with `units` new units an arm between looks."""
     seen = units * np.arange(1, steps + 1)
@@ -89,12 +98,19 @@ def one_look() -> Iterator[Line]:
     money = [arm(g.exponential(100, (20_000, 500))) for _ in range(2)]
     effect = effect_of(*money)
     yield share(
-        "one look, skewed money, 500 an arm: false positives", effect.p_value < 0.05, ".04 to .06", 0.04, 0.06
+        "one look, skewed money, 500 an arm: false positives",
+        effect.p_value < 0.05,
+        ".04 to .06",
+        0.04,
+        0.06,
     )
     effect = effect_of(*conversions(g, 20_000, 1, 2_000, 0.10, 0.11))
     covered = (effect.lower < 0.01) & (effect.upper > 0.01)
     yield share(
-        "one look, rates .10 and .11, 2,000 an arm: coverage", covered[:, 0], "at least .94", least=0.94
+        "one look, rates .10 and .11, 2,000 an arm: coverage",
+        covered[:, 0],
+        "at least .94",
+        least=0.94,
     )
 
 
@@ -116,9 +132,13 @@ def planned() -> Iterator[Line]:
     yield share("  power of one look on the same data", alone)
     cost = alone.astype(float) - seen
     error = 2 * float(cost.std()) / np.sqrt(len(cost))
-    yield Line("  power lost by looking", float(cost.mean()), error, "20,000", "at most .025", most=0.025)
+    yield Line(
+        "  power lost by looking", float(cost.mean()), error, "20,000", "at most .025", most=0.025
+    )
     ship = (real.difference > 0) & (z_of(real) > criticals)
-    yield share("  wrong: first finding is the worse arm", _first_is_wrong(ship, z_of(real) > criticals))
+    yield share(
+        "  wrong: first finding is the worse arm", _first_is_wrong(ship, z_of(real) > criticals)
+    )
 
 
 def _first_is_wrong(right: Array, found: Array) -> Array:
@@ -133,20 +153,30 @@ def unplanned() -> Iterator[Line]:
     critical = sequential.sequence_bound(fractions)
     alarms, missed, found = [], [], []
     for _ in range(8):
-        alarms.append((z_of(effect_of(*conversions(g, 250, 1000, 20, 0.10, 0.10))) > critical).any(1))
+        alarms.append(
+            (z_of(effect_of(*conversions(g, 250, 1000, 20, 0.10, 0.10))) > critical).any(1)
+        )
         effect = effect_of(*conversions(g, 250, 1000, 20, 0.10, 0.11))
         missed.append((z_of(effect, 0.01) > critical).any(1))
         found.append((z_of(effect) > critical).any(1))
-    yield share("1,000 looks, unplanned: false positives", np.concatenate(alarms), "at most .05", most=0.05)
-    yield share("  coverage over the whole time", ~np.concatenate(missed), "at least .95", least=0.95)
-    yield share("  power, .10 against .11, 20,000 an arm", np.concatenate(found), "at least .64", least=0.64)
+    yield share(
+        "1,000 looks, unplanned: false positives", np.concatenate(alarms), "at most .05", most=0.05
+    )
+    yield share(
+        "  coverage over the whole time", ~np.concatenate(missed), "at least .95", least=0.95
+    )
+    yield share(
+        "  power, .10 against .11, 20,000 an arm", np.concatenate(found), "at least .64", least=0.64
+    )
 
 
 def past_the_plan() -> Iterator[Line]:
     g = np.random.default_rng(4)
     units = np.arange(1, 101) * 2_000  # 20 looks to the plan, and on to five times its size
     criticals = np.array([b.critical for b in sequential.bounds(units, planned=40_000)])
-    null = np.concatenate([z_of(effect_of(*conversions(g, 2_500, 100, 1_000, 0.10, 0.10))) for _ in range(8)])
+    null = np.concatenate(
+        [z_of(effect_of(*conversions(g, 2_500, 100, 1_000, 0.10, 0.10))) for _ in range(8)]
+    )
     yield share(
         "going on to 5 x the plan, 100 looks: false positives",
         (null > criticals).any(1),
@@ -198,7 +228,9 @@ def clustered() -> Iterator[Line]:
     arms, naive = [], []
     for _ in range(2):
         rows = 1.0 + g.poisson(4, (10_000, 400))
-        y = rows * g.normal(10, np.sqrt(0.5), rows.shape) + np.sqrt(0.5 * rows) * g.normal(size=rows.shape)
+        y = rows * g.normal(10, np.sqrt(0.5), rows.shape) + np.sqrt(0.5 * rows) * g.normal(
+            size=rows.shape
+        )
         arms.append(arm(y, rows))
         naive.append((y.sum(1) / rows.sum(1), 1 / rows.sum(1)))  # the variance of a row is 1
     yield share(
@@ -244,8 +276,10 @@ def late_outcomes() -> Iterator[Line]:
     for day, hits in claims.items():
         yield share(
             f"late outcomes, delay 7 d against 4 d, day {day}: false positives ({np.mean(refused[day]):.0%} refused)",
-            np.array(hits), "at most .06", most=0.06,
-        )  # fmt: skip
+            np.array(hits),
+            "at most .06",
+            most=0.06,
+        )
     yield share("  the same counting what has arrived", np.array(naive))
 
 
@@ -288,12 +322,17 @@ def sample_ratios() -> Iterator[Line]:
 
 def assigning() -> Iterator[Line]:
     units = [f"customer-{i}" for i in range(200_000)]
-    first, second = assignment.uniforms("arm-2026-11", units), assignment.uniforms("arm-2026-12", units)
+    first, second = (
+        assignment.uniforms("arm-2026-11", units),
+        assignment.uniforms("arm-2026-12", units),
+    )
     p = float(stats.kstest(first, "uniform").pvalue)
     yield Line("assignment: p of uniform", p, 0, "200,000 units", "above .001", least=0.001)
     table = np.histogram2d(first, second, bins=10, range=[[0, 1], [0, 1]])[0]
     p = float(stats.chi2_contingency(table).pvalue)
-    yield Line("  p of independent between experiments", p, 0, "200,000 units", "above .001", least=0.001)
+    yield Line(
+        "  p of independent between experiments", p, 0, "200,000 units", "above .001", least=0.001
+    )
     before, after = (
         assignment.assign(
             units,
@@ -306,7 +345,9 @@ def assigning() -> Iterator[Line]:
     )
     inside = np.array([name is not None for name in before])
     moved = int(np.sum(before[inside] != after[inside]))
-    yield Line("  units moved on ramping 10 to 50 %", moved, 0, f"{inside.sum():,} units", "none", 0, 0)
+    yield Line(
+        "  units moved on ramping 10 to 50 %", moved, 0, f"{inside.sum():,} units", "none", 0, 0
+    )
 
 
 def returns() -> Iterator[Line]:
@@ -314,10 +355,16 @@ def returns() -> Iterator[Line]:
     truth = (173.0 * 30_000 - 60_000) * 12 / 1_500_000 - 1
     covered, net = [], []
     for _ in range(4_000):
-        gain, decisions, cost = g.normal(173, 50), g.normal(30_000, 2_000), g.normal(1_500_000, 150_000)
+        gain, decisions, cost = (
+            g.normal(173, 50),
+            g.normal(30_000, 2_000),
+            g.normal(1_500_000, 150_000),
+        )
         result = roi.return_on(
             Interval(gain - 1.96 * 50, gain, gain + 1.96 * 50),
-            decisions_per_month=Interval(decisions - 1.96 * 2_000, decisions, decisions + 1.96 * 2_000),
+            decisions_per_month=Interval(
+                decisions - 1.96 * 2_000, decisions, decisions + 1.96 * 2_000
+            ),
             build_cost=Interval(cost - 1.96 * 150_000, cost, cost + 1.96 * 150_000),
             run_cost_per_month=60_000,
             draws=4_000,
@@ -336,7 +383,9 @@ def returns() -> Iterator[Line]:
     lower = (
         effect.difference - criticals * effect.standard_error
     ) * 30_000  # net value a month, running for free
-    yield share("wrong ships under no effect, 20 looks", (lower > 0).any(1), "at most .03", most=0.03)
+    yield share(
+        "wrong ships under no effect, 20 looks", (lower > 0).any(1), "at most .03", most=0.03
+    )
 
 
 def _money(
@@ -358,12 +407,15 @@ def drifts() -> Iterator[Line]:
         400
     ):  # a reference of its own for each window: windows against one reference are not independent
         shifts = {
-            f"n{c}": drift.compare_numbers(g.normal(size=24_000), g.normal(size=5_000)) for c in range(14)
+            f"n{c}": drift.compare_numbers(g.normal(size=24_000), g.normal(size=5_000))
+            for c in range(14)
         }
         for c in range(9):
             pair = (dict(enumerate(g.multinomial(n, CATEGORIES))) for n in (24_000, 5_000))
             shifts[f"c{c}"] = drift.compare_categories(*pair)
-        windows.append(any(finding.drifted for finding in drift.drifted(shifts, minimum=0).values()))
+        windows.append(
+            any(finding.drifted for finding in drift.drifted(shifts, minimum=0).values())
+        )
     yield share(
         "drift, 14 numbers, 9 categories, no minimum: windows with a false alarm",
         np.array(windows),
@@ -376,7 +428,9 @@ def drifts() -> Iterator[Line]:
         for _ in range(400):
             shift = drift.compare_numbers(reference, g.normal(moved, 1, 5_000))
             found.append(
-                drift.drifted({"a": shift, **dict.fromkeys("bcdefghijklmnopqrstuvw", QUIET)})["a"].drifted
+                drift.drifted({"a": shift, **dict.fromkeys("bcdefghijklmnopqrstuvw", QUIET)})[
+                    "a"
+                ].drifted
             )
         yield share(f"  mean moved by {moved} deviations: found", np.array(found))
 
@@ -408,7 +462,9 @@ def oracles() -> Iterator[Line]:
         ours = {
             "mean": effect_of(sums_of(y[c]), sums_of(y[t])),
             "cuped": effect_of(sums_of(y[c], covariate=x[c]), sums_of(y[t], covariate=x[t])),
-            "ratio": effect_of(sums_of((y * d)[c], denominator=d[c]), sums_of((y * d)[t], denominator=d[t])),
+            "ratio": effect_of(
+                sums_of((y * d)[c], denominator=d[c]), sums_of((y * d)[t], denominator=d[t])
+            ),
         }
         for name, e in ours.items():
             r = tea[name]
@@ -427,8 +483,22 @@ def oracles() -> Iterator[Line]:
         e = ours["mean"]
         theirs_sm = max(theirs_sm, abs(e.lower - low), abs(e.upper - high), abs(e.p_value - p))
         theirs_sm = max(theirs_sm, abs(ours["cuped"].difference - ancova))
-    yield Line("largest difference from tea-tasting", theirs_tea, 0, "20 data sets", "within 1e-4", most=1e-4)
-    yield Line("largest difference from statsmodels", theirs_sm, 0, "20 data sets", "within 1e-4", most=1e-4)
+    yield Line(
+        "largest difference from tea-tasting",
+        theirs_tea,
+        0,
+        "20 data sets",
+        "within 1e-4",
+        most=1e-4,
+    )
+    yield Line(
+        "largest difference from statsmodels",
+        theirs_sm,
+        0,
+        "20 data sets",
+        "within 1e-4",
+        most=1e-4,
+    )
     size = NormalIndPower().solve_power(proportion_effectsize(0.11, 0.10), alpha=0.05, power=0.8)
     ours_size = power.size_for_mean(proportion_effectsize(0.11, 0.10), 1.0)
     yield Line(
@@ -446,11 +516,22 @@ def _ours(path: str) -> float:
     """From the file to the decision, as 05_abtest does it: evidence, sums by day, health, effect with covariate, bound, return."""
     evidence = open_evidence(path, mapping="y=value,x=covariate,0=current,1=release")
     rows = summed(evidence, 0.0)
-    facts = Facts(evidence.name, [phase["weights"] for phase in evidence.phases], 0.0, evidence.now, evidence.strays, evidence.doubled, evidence.crossed, True)
+    facts = Facts(
+        evidence.name,
+        [phase["weights"] for phase in evidence.phases],
+        0.0,
+        evidence.now,
+        evidence.strays,
+        evidence.doubled,
+        evidence.crossed,
+        True,
+    )
     checks = checkup(rows, facts, delays(evidence))
     assert all(check.passed for check in checks), checks
     effect = looks_in(rows, planned=10_000_000, expected=10_000_000)[-1].effect
-    roi.return_on(effect.interval, decisions_per_month=30_000, build_cost=1_500_000, run_cost_per_month=60_000)
+    roi.return_on(
+        effect.interval, decisions_per_month=30_000, build_cost=1_500_000, run_cost_per_month=60_000
+    )
     return effect.difference
 
 
@@ -472,7 +553,9 @@ def _tea_tasting(path: str) -> float:
     with duckdb.connect() as connection:
         relation = connection.read_parquet(path)
         return float(
-            tt.Experiment(money=tt.Mean("y", "x"), variant="arm").analyze(relation)["money"].effect_size
+            tt.Experiment(money=tt.Mean("y", "x"), variant="arm")
+            .analyze(relation)["money"]
+            .effect_size
         )
 
 
@@ -529,8 +612,17 @@ def ten_million() -> Iterator[Line]:
     yield Line("  peak memory of tea-tasting, MB", their_megabytes, 0, "")
     alone = measured["our effect"][0]
     yield Line("  our seconds, effect only", alone, 0, "median of 3")
-    yield Line("  our seconds / tea-tasting's, effect only", alone / theirs, 0, "same run", "at most 1", most=1)
-    yield Line("  the same with repeated units, health, bounds and return", seconds / theirs, 0, "same run")
+    yield Line(
+        "  our seconds / tea-tasting's, effect only",
+        alone / theirs,
+        0,
+        "same run",
+        "at most 1",
+        most=1,
+    )
+    yield Line(
+        "  the same with repeated units, health, bounds and return", seconds / theirs, 0, "same run"
+    )
     yield Line(
         "  difference between the two effects",
         abs(difference - their_difference),
@@ -542,9 +634,21 @@ def ten_million() -> Iterator[Line]:
 
 
 PARTS: tuple[Callable[[], Iterator[Line]], ...] = (
-    one_look, planned, unplanned, past_the_plan, covariate, clustered, ramp, late_outcomes, sample_ratios,
-    assigning, returns, drifts, oracles, ten_million,
-)  # fmt: skip
+    one_look,
+    planned,
+    unplanned,
+    past_the_plan,
+    covariate,
+    clustered,
+    ramp,
+    late_outcomes,
+    sample_ratios,
+    assigning,
+    returns,
+    drifts,
+    oracles,
+    ten_million,
+)
 
 
 def main() -> None:

@@ -24,9 +24,18 @@ from sklearn.model_selection import train_test_split
 from ml_workflow.statistics.bootstrap import interval_of_mean
 
 ROOT = Path(__file__).parents[1]
-TABLES = {"breast_cancer": ("target", "binary"), "HI": ("whi", "binary"), "digits": ("target", "multiclass"), "Yogurt": ("choice", "multiclass"),
-          "BudgetFood": ("wfood", "regression"), "diamonds": ("price", "regression")}  # fmt: skip
-PEERS = {"FLAML": ["flaml[automl]", "pyarrow"], "AutoGluon": ["autogluon.tabular[lightgbm,catboost,xgboost]", "pyarrow"]}
+TABLES = {
+    "breast_cancer": ("target", "binary"),
+    "HI": ("whi", "binary"),
+    "digits": ("target", "multiclass"),
+    "Yogurt": ("choice", "multiclass"),
+    "BudgetFood": ("wfood", "regression"),
+    "diamonds": ("price", "regression"),
+}
+PEERS = {
+    "FLAML": ["flaml[automl]", "pyarrow"],
+    "AutoGluon": ["autogluon.tabular[lightgbm,catboost,xgboost]", "pyarrow"],
+}
 CODE = {
     "FLAML": """
 from flaml import AutoML
@@ -41,7 +50,7 @@ metric = "root_mean_squared_error" if kind == "regression" else "log_loss"
 model = TabularPredictor(target, problem_type=kind, eval_metric=metric, path=place, verbosity=0).fit(train, presets="best_quality", time_limit=seconds)
 found = model.predict(test) if kind == "regression" else model.predict_proba(test, as_multiclass=True)
 """,
-}  # fmt: skip
+}
 FRAME = """
 import sys
 import pandas as pd
@@ -60,7 +69,9 @@ def made(folder: Path, packages: list[str], *options: str) -> Path:
     """The Python of a new environment with these packages."""
     subprocess.run([UV, "venv", "-q", "--python", "3.11", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([UV, "pip", "install", "-q", "--python", str(python), *options, *packages], check=True)
+    subprocess.run(
+        [UV, "pip", "install", "-q", "--python", str(python), *options, *packages], check=True
+    )
     return python
 
 
@@ -83,40 +94,107 @@ def losses(kind: str, found: pd.DataFrame | np.ndarray, truth: pd.Series) -> np.
         return (np.asarray(found, dtype=float).ravel() - truth.to_numpy()) ** 2
     assert isinstance(found, pd.DataFrame)
     chances = found.set_axis(found.columns.astype(str), axis=1)
-    given = chances.to_numpy()[np.arange(len(truth)), chances.columns.get_indexer(truth.astype(str))]
+    given = chances.to_numpy()[
+        np.arange(len(truth)), chances.columns.get_indexer(truth.astype(str))
+    ]
     return -np.log(np.clip(given / chances.to_numpy().sum(axis=1), 1e-6, 1))
 
 
-def peer(name: str, python: Path, place: Path, target: str, kind: str, seconds: int) -> pd.DataFrame:
+def peer(
+    name: str, python: Path, place: Path, target: str, kind: str, seconds: int
+) -> pd.DataFrame:
     """What a peer scores the test rows."""
     script = place / f"{name}.py"
-    script.write_text(FRAME + CODE[name].replace("path=place", "path=f'{place}/AutoGluon'") + "\npd.DataFrame(found).to_csv(f'{place}/found.csv', index=False)\n")
-    subprocess.run([python, script, place, target, kind, str(seconds)], check=True, cwd=place, stdout=subprocess.DEVNULL)
+    script.write_text(
+        FRAME
+        + CODE[name].replace("path=place", "path=f'{place}/AutoGluon'")
+        + "\npd.DataFrame(found).to_csv(f'{place}/found.csv', index=False)\n"
+    )
+    subprocess.run(
+        [python, script, place, target, kind, str(seconds)],
+        check=True,
+        cwd=place,
+        stdout=subprocess.DEVNULL,
+    )
     return pd.read_csv(place / "found.csv")
 
 
-def ours(name: str, frame: pd.DataFrame, test: np.ndarray, place: Path, target: str, kind: str, seconds: int) -> pd.DataFrame:
+def ours(
+    name: str,
+    frame: pd.DataFrame,
+    test: np.ndarray,
+    place: Path,
+    target: str,
+    kind: str,
+    seconds: int,
+) -> pd.DataFrame:
     """What the release scores the test rows, through the six notebooks, from the raw table."""
-    frame.assign(part=np.where(test, "test", "train"), number=np.arange(len(frame))).to_parquet(place / "table.parquet")
-    positive = {"positive": int(frame[target].max()) if pd.api.types.is_numeric_dtype(frame[target]) else sorted(frame[target].unique())[-1]} if kind == "binary" else {}
-    task = {"name": name, "question": f"{target}?", "unit": "number", "sources": [{"name": "table", "uri": str(place / "table.parquet")}],
-            "target": {"column": target, "kind": kind, **positive}, "split": {"by": "given", "column": "part"}}  # fmt: skip
+    frame.assign(part=np.where(test, "test", "train"), number=np.arange(len(frame))).to_parquet(
+        place / "table.parquet"
+    )
+    positive = (
+        {
+            "positive": int(frame[target].max())
+            if pd.api.types.is_numeric_dtype(frame[target])
+            else sorted(frame[target].unique())[-1]
+        }
+        if kind == "binary"
+        else {}
+    )
+    task = {
+        "name": name,
+        "question": f"{target}?",
+        "unit": "number",
+        "sources": [{"name": "table", "uri": str(place / "table.parquet")}],
+        "target": {"column": target, "kind": kind, **positive},
+        "split": {"by": "given", "column": "part"},
+    }
     (place / f"{name}.yaml").write_text(yaml.safe_dump(task))
-    env = os.environ | {"ML_WORKFLOW_REPORTS": str(place / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db"}
-    words = ["run", str(place / f"{name}.yaml"), "--until", "04_scale", "-p", f"time_budget={seconds}", "--force"]
-    done = subprocess.run([sys.executable, "-m", "ml_workflow.cli", *words], cwd=ROOT, env=env, capture_output=True, text=True)
+    env = os.environ | {
+        "ML_WORKFLOW_REPORTS": str(place / "reports"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
+    }
+    words = [
+        "run",
+        str(place / f"{name}.yaml"),
+        "--until",
+        "04_scale",
+        "-p",
+        f"time_budget={seconds}",
+        "--force",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "ml_workflow.cli", *words],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     kept = sorted((place / "reports").glob("*/files/scores.parquet"))
     if not kept:
         raise SystemExit(f"{name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     stages = json.loads((kept[-1].parents[1] / "run.json").read_text())["stages"]
-    print(f"{name}: " + ", ".join(f"{stage['name']} {stage['seconds']:.0f} s" for stage in stages if stage.get("seconds")), flush=True)
+    print(
+        f"{name}: "
+        + ", ".join(
+            f"{stage['name']} {stage['seconds']:.0f} s" for stage in stages if stage.get("seconds")
+        ),
+        flush=True,
+    )
     scores = pd.read_parquet(kept[-1]).set_index("unit").loc[np.flatnonzero(test)]
     if kind == "multiclass":
-        return scores.filter(regex="^release_score_").rename(columns=lambda c: c.removeprefix("release_score_"))
+        return scores.filter(regex="^release_score_").rename(
+            columns=lambda c: c.removeprefix("release_score_")
+        )
     if kind == "regression":
         return scores[["release_score"]]
     other = next(value for value in frame[target].unique() if value != positive["positive"])
-    return pd.DataFrame({str(other): 1 - scores["release_score"], str(positive["positive"]): scores["release_score"]})
+    return pd.DataFrame(
+        {
+            str(other): 1 - scores["release_score"],
+            str(positive["positive"]): scores["release_score"],
+        }
+    )
 
 
 def compared(name: str, seconds: int, pythons: dict[str, Path], folder: Path) -> dict[str, object]:
@@ -124,22 +202,45 @@ def compared(name: str, seconds: int, pythons: dict[str, Path], folder: Path) ->
     target, kind = TABLES[name]
     frame, place = table(name, folder), folder / name
     place.mkdir()
-    split = train_test_split(np.arange(len(frame)), test_size=0.25, random_state=0, stratify=frame[target] if kind != "regression" else None)
+    split = train_test_split(
+        np.arange(len(frame)),
+        test_size=0.25,
+        random_state=0,
+        stratify=frame[target] if kind != "regression" else None,
+    )
     test = np.isin(np.arange(len(frame)), split[1])
     frame[~test].to_parquet(place / "train.parquet", index=False)
     frame[test].to_parquet(place / "test.parquet", index=False)
     sides = {"ours": lambda: ours(name, frame, test, place, target, kind, seconds)}
-    sides |= {other: lambda other=other, python=python: peer(other, python, place, target, kind, seconds) for other, python in pythons.items()}  # type: ignore[misc]
-    row: dict[str, object] = {"table": name, "rows": len(frame), "measure": "RMSE" if kind == "regression" else "log loss"}
+    sides |= {
+        other: lambda other=other, python=python: peer(other, python, place, target, kind, seconds)
+        for other, python in pythons.items()
+    }  # type: ignore[misc]
+    row: dict[str, object] = {
+        "table": name,
+        "rows": len(frame),
+        "measure": "RMSE" if kind == "regression" else "log loss",
+    }
     found = {}
     for side, run in sides.items():
         began = time.perf_counter()
         found[side] = losses(kind, run(), frame.loc[test, target])
         mean = float(found[side].mean())
-        row |= {side: mean**0.5 if kind == "regression" else mean, f"{side} s": round(time.perf_counter() - began)}
+        row |= {
+            side: mean**0.5 if kind == "regression" else mean,
+            f"{side} s": round(time.perf_counter() - began),
+        }
     for other in pythons:
         low, _, high = interval_of_mean(found["ours"] - found[other])
-        row[f"against {other}"] = "surely better" if high < 0 else "surely worse" if low > 0 else "no worse" if found["ours"].mean() > found[other].mean() else "as good"
+        row[f"against {other}"] = (
+            "surely better"
+            if high < 0
+            else "surely worse"
+            if low > 0
+            else "no worse"
+            if found["ours"].mean() > found[other].mean()
+            else "as good"
+        )
     return row
 
 
@@ -159,9 +260,14 @@ def main() -> None:
             print(rows[-1], flush=True)
     found = pd.DataFrame(rows)
     print(found.to_string(index=False, float_format="{:.5g}".format))
-    for peer_name, bar, good in (("FLAML", 5, lambda r: r["ours"] <= r["FLAML"]), ("AutoGluon", 4, lambda r: r["against AutoGluon"] != "surely worse")):
+    for peer_name, bar, good in (
+        ("FLAML", 5, lambda r: r["ours"] <= r["FLAML"]),
+        ("AutoGluon", 4, lambda r: r["against AutoGluon"] != "surely worse"),
+    ):
         if peer_name in pythons:
-            print(f"{peer_name}: {int(found.apply(good, axis=1).sum())} of {len(found)} (bar {bar} of 6)")
+            print(
+                f"{peer_name}: {int(found.apply(good, axis=1).sum())} of {len(found)} (bar {bar} of 6)"
+            )
 
 
 if __name__ == "__main__":

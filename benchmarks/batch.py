@@ -28,7 +28,10 @@ def surroundings(name: str, folder: Path, **more: str) -> dict[str, str]:
     """An environment with empty reports and a migrated registry of its own."""
     (folder / name / "reports").mkdir(parents=True)
     shutil.copy(HOME / "var" / "mlflow.db", folder / name)
-    own = {"ML_WORKFLOW_REPORTS": str(folder / name / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / name / 'mlflow.db'}"}
+    own = {
+        "ML_WORKFLOW_REPORTS": str(folder / name / "reports"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / name / 'mlflow.db'}",
+    }
     return {**os.environ, "PYTHONPATH": str(HOME), "MPLBACKEND": "agg", **own, **more}
 
 
@@ -37,13 +40,18 @@ def seconds(*command: str, env: dict[str, str], allowed: tuple[int, ...] = (0,))
     began = time.perf_counter()
     done = subprocess.run(command, cwd=HOME, env=env, capture_output=True, text=True)
     if done.returncode not in allowed:
-        sys.exit(f"{' '.join(command)[:300]} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[:3000]}")
+        sys.exit(
+            f"{' '.join(command)[:300]} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[:3000]}"
+        )
     return time.perf_counter() - began
 
 
 def script(task: str, folder: Path) -> Path:
     """The code cells of the six notebooks as one script."""
-    parts = ["from IPython.core.interactiveshell import InteractiveShell", "InteractiveShell.instance()  # without one nothing is displayed"]
+    parts = [
+        "from IPython.core.interactiveshell import InteractiveShell",
+        "InteractiveShell.instance()  # without one nothing is displayed",
+    ]
     for stage in STAGES:
         for cell in nbformat.read(HOME / "nbs" / f"{stage}.ipynb", as_version=4).cells:
             if cell.cell_type == "code":
@@ -69,33 +77,55 @@ def papermill(stage: str, run: str, reports: str, parameters: dict[str, object])
 def loop(lines: list[str], env: dict[str, str]) -> float:
     """How long the shell takes over these lines, two at a time."""
     began = time.perf_counter()
-    subprocess.run(["xargs", "-P", str(JOBS), "-d", "\n", "-n", "1", "sh", "-c"], input="\n".join(lines), text=True, cwd=HOME, env=env, check=True, **SILENT)  # type: ignore[call-overload]
+    subprocess.run(
+        ["xargs", "-P", str(JOBS), "-d", "\n", "-n", "1", "sh", "-c"],
+        input="\n".join(lines),
+        text=True,
+        cwd=HOME,
+        env=env,
+        check=True,
+        **SILENT,
+    )  # type: ignore[call-overload]
     return time.perf_counter() - began
 
 
 def scores(folder: Path) -> dict[str, list[float]]:
     """Log loss and gains of each candidate of a proof of concept."""
     proof = json.loads((folder / "files" / "proof.json").read_text())
-    return {c["candidate"]: [c["log_loss"], c["gain_lower"], c["gain"], c["gain_upper"]] for c in proof["candidates"]}
+    return {
+        c["candidate"]: [c["log_loss"], c["gain_lower"], c["gain"], c["gain_upper"]]
+        for c in proof["candidates"]
+    }
 
 
 def line(what: str, figure: float, bar: float, at_least: bool) -> None:
     """A ratio or time against its bar."""
     held = figure >= bar if at_least else figure <= bar
-    print(f"  {what}: {figure:.2f} ({'at least' if at_least else 'at most'} {bar:g} asked: {'held' if held else 'MISSED'})", flush=True)
+    print(
+        f"  {what}: {figure:.2f} ({'at least' if at_least else 'at most'} {bar:g} asked: {'held' if held else 'MISSED'})",
+        flush=True,
+    )
 
 
 def runs(task: str, most: float, folder: Path) -> None:
     """Six notebooks, stock and warm, against their code as a plain script."""
-    sleeping = {"GOMP_SPINCOUNT": "10000"}  # as our command line sets it, so that only the machinery differs
+    sleeping = {
+        "GOMP_SPINCOUNT": "10000"
+    }  # as our command line sets it, so that only the machinery differs
     env = surroundings(f"{task}-script", folder, **sleeping)
     (Path(env["ML_WORKFLOW_REPORTS"]) / "script" / "files").mkdir(parents=True)
     plain = seconds(sys.executable, str(script(task, folder)), env=env)
     warm_env = surroundings(f"{task}-warm", folder, **sleeping)
     warm = seconds(*workflow("run", task, "--force"), env=warm_env, allowed=(0, 3))
     again = seconds(*workflow("run", task, "--force"), env=warm_env, allowed=(0, 3))
-    stock = seconds(*workflow("run", task, "--force", "--kernels", "stock"), env=surroundings(f"{task}-stock", folder, **sleeping), allowed=(0, 3))
-    print(f"{task}: script {plain:.1f} s, warm {warm:.1f} s, stock {stock:.1f} s, nothing changed {again:.1f} s")
+    stock = seconds(
+        *workflow("run", task, "--force", "--kernels", "stock"),
+        env=surroundings(f"{task}-stock", folder, **sleeping),
+        allowed=(0, 3),
+    )
+    print(
+        f"{task}: script {plain:.1f} s, warm {warm:.1f} s, stock {stock:.1f} s, nothing changed {again:.1f} s"
+    )
     line("warm run, pages included, to script", warm / plain, most, at_least=False)
     if task == "penguins":
         line("stock to warm", stock / warm, 1.8, at_least=True)
@@ -111,27 +141,69 @@ def sweeps(folder: Path) -> None:
 
     env = surroundings("loop", folder)
     reports = env["ML_WORKFLOW_REPORTS"]
-    trunk = seconds("sh", "-c", " && ".join(papermill(s, "first", reports, {"task": "penguins"} if s == STAGES[0] else {}) for s in STAGES[:3]), env=env)
+    trunk = seconds(
+        "sh",
+        "-c",
+        " && ".join(
+            papermill(s, "first", reports, {"task": "penguins"} if s == STAGES[0] else {})
+            for s in STAGES[:3]
+        ),
+        env=env,
+    )
     os.symlink("first", Path(reports) / "latest")  # where 03 finds what 02 wrote
-    only_last = trunk + loop([papermill("03_poc", f"v{n}", reports, v) for n, v in enumerate(variants)], env)
+    only_last = trunk + loop(
+        [papermill("03_poc", f"v{n}", reports, v) for n, v in enumerate(variants)], env
+    )
     print(f"shell loop over 03: {only_last:.1f} s, of which 00 to 02 once {trunk:.1f} s")
     line("loop over 03 to sweep", only_last / ours, 3, at_least=True)
 
-    records = [json.loads(path.read_text()) for path in Path(ours_env["ML_WORKFLOW_REPORTS"]).glob("penguins-*/run.json")]
+    records = [
+        json.loads(path.read_text())
+        for path in Path(ours_env["ML_WORKFLOW_REPORTS"]).glob("penguins-*/run.json")
+    ]
     swept = {yaml.safe_dump(r["parameters"]["03_poc"]): r["run"] for r in records}
-    found = [(scores(Path(reports) / f"v{n}"), scores(Path(ours_env["ML_WORKFLOW_REPORTS"]) / swept[yaml.safe_dump(v)])) for n, v in enumerate(variants)]
-    apart = max(abs(a - b) for theirs, own in found for name in theirs for a, b in zip(theirs[name], own[name], strict=True))
+    found = [
+        (
+            scores(Path(reports) / f"v{n}"),
+            scores(Path(ours_env["ML_WORKFLOW_REPORTS"]) / swept[yaml.safe_dump(v)]),
+        )
+        for n, v in enumerate(variants)
+    ]
+    apart = max(
+        abs(a - b)
+        for theirs, own in found
+        for name in theirs
+        for a, b in zip(theirs[name], own[name], strict=True)
+    )
     line("greatest difference of a score", apart, 1e-6, at_least=False)
 
     env = surroundings("whole", folder)
     reports, part = env["ML_WORKFLOW_REPORTS"], variants[:: len(variants) // SAMPLED]
-    lines = [" && ".join(papermill(s, f"v{n}", reports, {"00_define": {"task": "penguins"}, "03_poc": v}.get(s, {})) for s in STAGES[:4]) for n, v in enumerate(part)]
+    lines = [
+        " && ".join(
+            papermill(
+                s, f"v{n}", reports, {"00_define": {"task": "penguins"}, "03_poc": v}.get(s, {})
+            )
+            for s in STAGES[:4]
+        )
+        for n, v in enumerate(part)
+    ]
     whole = loop(lines, env) * len(variants) / len(part)
-    print(f"shell loop over 00 to 03: {whole:.1f} s ({len(part)} variants were run, times {len(variants) // len(part)})")
+    print(
+        f"shell loop over 00 to 03: {whole:.1f} s ({len(part)} variants were run, times {len(variants) // len(part)})"
+    )
     line("loop over 00 to 03 to sweep", whole / ours, 6, at_least=True)
 
-    tuned = loop([papermill("03_poc", f"t{n}", str(Path(env["ML_WORKFLOW_REPORTS"])), v) for n, v in enumerate(part)], {**env, "OMP_NUM_THREADS": "1", "ML_WORKFLOW_REPORTS": str(folder / "loop" / "reports")})
-    print(f"  of this, one thread a job: with OMP_NUM_THREADS=1 the loop over 03 would take {trunk + tuned * len(variants) / len(part):.1f} s, {(trunk + tuned * len(variants) / len(part)) / ours:.2f} times the sweep (no bar)")
+    tuned = loop(
+        [
+            papermill("03_poc", f"t{n}", str(Path(env["ML_WORKFLOW_REPORTS"])), v)
+            for n, v in enumerate(part)
+        ],
+        {**env, "OMP_NUM_THREADS": "1", "ML_WORKFLOW_REPORTS": str(folder / "loop" / "reports")},
+    )
+    print(
+        f"  of this, one thread a job: with OMP_NUM_THREADS=1 the loop over 03 would take {trunk + tuned * len(variants) / len(part):.1f} s, {(trunk + tuned * len(variants) / len(part)) / ours:.2f} times the sweep (no bar)"
+    )
 
 
 def index(folder: Path) -> None:
@@ -151,7 +223,9 @@ def index(folder: Path) -> None:
         times = []
         for _ in range(5):
             page.goto(page_file.as_uri())
-            times.append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000)
+            times.append(
+                page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
+            )
     print(f"index of 500 runs: {page_file.stat().st_size / 1e3:.0f} kB")
     line("seconds to load, median of 5", sorted(times)[2], 1, at_least=False)
 

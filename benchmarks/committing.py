@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ml_workflow.store.committer import Committer
+from ml_workflow.store.database import open as open_database
 from ml_workflow.store.decisions import Decision, Request, keep
-from ml_workflow.store.decisions import open as open_database
 
 CLIENTS, SECONDS = 8, 3.0
 ROW = {f"PAY_{i}": 0.1 * i for i in range(23)}
@@ -24,7 +24,13 @@ def rate(write: Callable[[Request], object], name: str, clients: int) -> float:
     def client(number: int) -> int:
         done = 0
         while time.perf_counter() < stop:
-            write(Request([Decision(f"{number}-{done}", ROW, "1", 0.25, "act", time.time())], f"{name}-{number}-{done}", "body"))
+            write(
+                Request(
+                    [Decision(f"{number}-{done}", ROW, "1", 0.25, "act", time.time())],
+                    f"{name}-{number}-{done}",
+                    "body",
+                )
+            )
             done += 1
         return done
 
@@ -39,8 +45,12 @@ def main() -> None:
         committer = Committer(engine)
         for clients in (1, CLIENTS):
             alone = rate(lambda request: keep(engine, [request]), f"alone{clients}", clients)
-            group = rate(lambda request: committer.keep(request).result(), f"group{clients}", clients)
-            print(f"{engine.dialect.name}, {clients} clients: a transaction each {alone:,.0f} rows/s, in groups {group:,.0f} rows/s, {group / alone:.1f} times")
+            group = rate(
+                lambda request: committer.keep(request).result(), f"group{clients}", clients
+            )
+            print(
+                f"{engine.dialect.name}, {clients} clients: a transaction each {alone:,.0f} rows/s, in groups {group:,.0f} rows/s, {group / alone:.1f} times"
+            )
         committer.close()
         engine.dispose()
 

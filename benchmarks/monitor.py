@@ -17,24 +17,29 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from ml_workflow.abtest import known_after
-from ml_workflow.define import decide_by_value, outcome, value
+from ml_workflow.data.joins import inputs
+from ml_workflow.decision.target import outcome
+from ml_workflow.decision.value import decide_by_value, value
+from ml_workflow.experiments.plan import known_after
+from ml_workflow.model.registry import promote, register
+from ml_workflow.model.release import Release, load_release
 from ml_workflow.operate.monitor import findings, look
-from ml_workflow.operate.promise import Promise, judged, promise
+from ml_workflow.operate.reference import Promise, judged, promise
 from ml_workflow.operate.simulate import MONTH, Plan, drifts, strength
-from ml_workflow.research import inputs
 from ml_workflow.store.database import open as opened
 from ml_workflow.store.decisions import insert
-from ml_workflow.store.registry import promote, register
-from ml_workflow.store.release import Release, load_release
 from ml_workflow.store.run import Run, open_run, reports
 from ml_workflow.store.schema import decisions, outcomes
 
 VERSION, ROWS, USUAL, PROMISED = "credit/1", 5000, 8000, 6000
 SIZES = {
-    "covariate": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5], "concept": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5], "broken": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
-    "seasonal": sorted(round(strength(Plan(drift="seasonal", size=0.3), month), 2) for month in (1, 2, 3, 7, 8, 9)),
-}  # fmt: skip
+    "covariate": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5],
+    "concept": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5],
+    "broken": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
+    "seasonal": sorted(
+        round(strength(Plan(drift="seasonal", size=0.3), month), 2) for month in (1, 2, 3, 7, 8, 9)
+    ),
+}
 """Of the first number: deviations that its mean moves (seasonal: in months of a year), share of outcomes that are another's, share of rows that lost it."""
 SERIES = {
     "sqlite": "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {n}) ",
@@ -85,7 +90,13 @@ class Played(NamedTuple):
 def newest() -> Live:
     """The newest run of credit that made a release."""
     folder = open_run(max(p.parents[1].name for p in reports().glob("credit-*/files/ledger.json")))
-    return Live(folder, load_release(folder.files / "release", json.loads((folder.files / "ledger.json").read_text())["digest"]))
+    return Live(
+        folder,
+        load_release(
+            folder.files / "release",
+            json.loads((folder.files / "ledger.json").read_text())["digest"],
+        ),
+    )
 
 
 def decided(release: Release, rows: pd.DataFrame, scores: np.ndarray, truth: np.ndarray) -> Played:
@@ -94,19 +105,49 @@ def decided(release: Release, rows: pd.DataFrame, scores: np.ndarray, truth: np.
     return Played(rows, scores, actions, value(release.task(), rows, actions, truth))
 
 
-def write(engine: sa.Engine, release: Release, played: Played, begin: float, chance: np.random.Generator, name: str) -> None:
+def write(
+    engine: sa.Engine,
+    release: Release,
+    played: Played,
+    begin: float,
+    chance: np.random.Generator,
+    name: str,
+) -> None:
     """A month of decisions with outcomes, of which 3 % come late."""
     count = len(played.rows)
     times = begin + np.sort(chance.random(count)) * MONTH
     late = np.where(chance.random(count) < 0.03, 2.0, 0.9) * known_after(release.task())
-    given = json.loads(played.rows[list(release.contract)].to_json(orient="records", double_precision=15))
-    made = pd.DataFrame({"id": [f"{name}-{i}" for i in range(count)], "unit": [f"{name}-{i}" for i in range(count)], "row": given, "version": VERSION,
-                         "score": played.scores.tolist(), "action": played.actions.astype(str), "propensity": 1.0, "fallback": False, "time": times})  # fmt: skip
-    came = pd.DataFrame({"idempotency_key": made["id"], "decision": made["id"], "value": played.worth, "event_time": times + late, "arrival_time": times + late})
+    given = json.loads(
+        played.rows[list(release.contract)].to_json(orient="records", double_precision=15)
+    )
+    made = pd.DataFrame(
+        {
+            "id": [f"{name}-{i}" for i in range(count)],
+            "unit": [f"{name}-{i}" for i in range(count)],
+            "row": given,
+            "version": VERSION,
+            "score": played.scores.tolist(),
+            "action": played.actions.astype(str),
+            "propensity": 1.0,
+            "fallback": False,
+            "time": times,
+        }
+    )
+    came = pd.DataFrame(
+        {
+            "idempotency_key": made["id"],
+            "decision": made["id"],
+            "value": played.worth,
+            "event_time": times + late,
+            "arrival_time": times + late,
+        }
+    )
     insert(engine, {"decisions": made, "outcomes": came})
 
 
-def found_in(engine: sa.Engine, release: Release, held: Promise, old: Played, now: Played, number: int) -> dict[str, str]:
+def found_in(
+    engine: sa.Engine, release: Release, held: Promise, old: Played, now: Played, number: int
+) -> dict[str, str]:
     """What monitoring says of a month of decisions, two months after the one whose outcomes are known by its end."""
     chance, begin = np.random.default_rng([8, number]), MONTH * 10 * (number + 1)
     for month, played in enumerate([old, now]):
@@ -119,7 +160,10 @@ def found_in(engine: sa.Engine, release: Release, held: Promise, old: Played, no
 def alarms(live: Live, windows: int) -> None:
     """The share of windows that raise anything, where reference, promise and window are parts of one table, drawn anew each time."""
     release, task = live.release, live.release.task()
-    table, scores = (pd.read_parquet(live.folder.files / f"{name}.parquet") for name in ("dataset", "out_of_fold"))
+    table, scores = (
+        pd.read_parquet(live.folder.files / f"{name}.parquet")
+        for name in ("dataset", "out_of_fold")
+    )
     everything = decided(release, table, scores["score"].to_numpy(), outcome(task, table))
     strongest = list(json.loads((live.folder.files / "dataset.json").read_text())["strengths"])
     raised, what = 0, Counter[str]()
@@ -127,19 +171,36 @@ def alarms(live: Live, windows: int) -> None:
         engine = opened(f"sqlite:///{place}/d.db")
         for number in range(windows):
             chance = np.random.default_rng([1, number])
-            first, second, old, now = np.split(chance.permutation(len(table))[: USUAL + PROMISED + 2 * ROWS], np.cumsum([USUAL, PROMISED, ROWS]))
+            first, second, old, now = np.split(
+                chance.permutation(len(table))[: USUAL + PROMISED + 2 * ROWS],
+                np.cumsum([USUAL, PROMISED, ROWS]),
+            )
             part = everything.some(second)
-            held = Promise(inputs(task, table.iloc[first])[[c for c in strongest if c in release.contract]].reset_index(drop=True), judged(task, *part, release.card["classes"]))
-            found = found_in(engine, release, held, everything.some(old), everything.some(now), number)
+            held = Promise(
+                inputs(task, table.iloc[first])[
+                    [c for c in strongest if c in release.contract]
+                ].reset_index(drop=True),
+                judged(task, *part, release.card["classes"]),
+            )
+            found = found_in(
+                engine, release, held, everything.some(old), everything.some(now), number
+            )
             raised += bool(found)
             what.update(found)
-    print(f"{windows} windows of {ROWS:,} decisions, {len(held.inputs.columns)} columns, nothing moved: {raised / windows:.3f} raise anything (bar .05 or less, nominal .02)", dict(what))
+    print(
+        f"{windows} windows of {ROWS:,} decisions, {len(held.inputs.columns)} columns, nothing moved: {raised / windows:.3f} raise anything (bar .05 or less, nominal .02)",
+        dict(what),
+    )
 
 
 def power(live: Live, windows: int) -> None:
     """The share of windows in which each kind of drift is found, by its size, and by what."""
     release, task = live.release, live.release.task()
-    holdout, held, kinds = pd.read_parquet(live.folder.files / "holdout.parquet"), promise(release), drifts(release.contract)
+    holdout, held, kinds = (
+        pd.read_parquet(live.folder.files / "holdout.parquet"),
+        promise(release),
+        drifts(release.contract),
+    )
     with tempfile.TemporaryDirectory() as place:
         engine, number = opened(f"sqlite:///{place}/d.db"), 0
         for kind, sizes in SIZES.items():
@@ -149,28 +210,65 @@ def power(live: Live, windows: int) -> None:
                     chance, number = np.random.default_rng([2, number]), number + 1
                     parts = []
                     for _ in ("old", "now"):
-                        rows = holdout.iloc[chance.integers(0, len(holdout), ROWS)].reset_index(drop=True)
+                        rows = holdout.iloc[chance.integers(0, len(holdout), ROWS)].reset_index(
+                            drop=True
+                        )
                         moved, truth = kinds[kind](rows, outcome(task, rows), size, chance)
-                        parts.append(decided(release, moved, np.asarray(release.score(moved)), truth))
+                        parts.append(
+                            decided(release, moved, np.asarray(release.score(moved)), truth)
+                        )
                     found = found_in(engine, release, held, parts[0], parts[1], number)
                     raised += bool(found)
                     what.update(name.split(" with ")[0] for name in found)
-                print(f"{kind:<10}{size:>6.2f}{raised / windows:>8.2f}  {dict(what.most_common(4))}", flush=True)
+                print(
+                    f"{kind:<10}{size:>6.2f}{raised / windows:>8.2f}  {dict(what.most_common(4))}",
+                    flush=True,
+                )
 
 
 def fill(engine: sa.Engine, live: Live, count: int) -> float:
     """A year of `count` decisions until now, made in the database from the holdout's rows; how many bytes a row as given has."""
     release, rows = live.release, pd.read_parquet(live.folder.files / "holdout.parquet")
     played = decided(release, rows, np.asarray(release.score(rows)), outcome(release.task(), rows))
-    given = [json.dumps(row) for row in json.loads(rows[list(release.contract)].to_json(orient="records", double_precision=15))]
-    pool = pd.DataFrame({"number": range(len(rows)), "row": given, "score": [json.dumps(s) for s in played.scores.tolist()], "action": played.actions, "worth": played.worth})
+    given = [
+        json.dumps(row)
+        for row in json.loads(
+            rows[list(release.contract)].to_json(orient="records", double_precision=15)
+        )
+    ]
+    pool = pd.DataFrame(
+        {
+            "number": range(len(rows)),
+            "row": given,
+            "score": [json.dumps(s) for s in played.scores.tolist()],
+            "action": played.actions,
+            "worth": played.worth,
+        }
+    )
     kind, span, delay = engine.dialect.name, 365 * 86400.0, known_after(release.task()) * 0.9
-    words = {"n": count, "version": VERSION, "false": "0" if kind == "sqlite" else "FALSE", "begin": time.time() - span, "step": span / count, "pool": len(rows), "delay": delay, "end": time.time()}
-    decide = DECIDED.format(series=SERIES[kind].format(n=count), name=NAME[kind].format(**words), **words)
+    words = {
+        "n": count,
+        "version": VERSION,
+        "false": "0" if kind == "sqlite" else "FALSE",
+        "begin": time.time() - span,
+        "step": span / count,
+        "pool": len(rows),
+        "delay": delay,
+        "end": time.time(),
+    }
+    decide = DECIDED.format(
+        series=SERIES[kind].format(n=count), name=NAME[kind].format(**words), **words
+    )
     if kind == "postgresql":
-        decide = decide.replace("p.row", "CAST(p.row AS JSON)").replace("p.score", "CAST(p.score AS JSON)")
+        decide = decide.replace("p.row", "CAST(p.row AS JSON)").replace(
+            "p.score", "CAST(p.score AS JSON)"
+        )
     with engine.execution_options(writes=True).begin() as connection:
-        connection.exec_driver_sql("PRAGMA cache_size = -1000000" if kind == "sqlite" else "SET session_replication_role = replica")  # which checks no foreign keys
+        connection.exec_driver_sql(
+            "PRAGMA cache_size = -1000000"
+            if kind == "sqlite"
+            else "SET session_replication_role = replica"
+        )  # which checks no foreign keys
         pool.to_sql("pool", connection, index=False)
         later = [index for table in (decisions, outcomes) for index in table.indexes]
         for index in later:
@@ -194,13 +292,43 @@ def speed(live: Live, count: int, url: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "reports").mkdir()
         (Path(place) / "reports" / live.folder.folder.name).symlink_to(live.folder.folder.resolve())
-        os.environ |= {"ML_WORKFLOW_REPORTS": f"{place}/reports", "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        register("credit", live.folder.files / "release", live.release.digest, {}, {}, {"run": live.folder.folder.name})
+        os.environ |= {
+            "ML_WORKFLOW_REPORTS": f"{place}/reports",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        register(
+            "credit",
+            live.folder.files / "release",
+            live.release.digest,
+            {},
+            {},
+            {"run": live.folder.folder.name},
+        )
         promote("credit", "1")
         engine, began = opened(url or f"sqlite:///{place}/d.db"), time.perf_counter()
         size = fill(engine, live, count)
-        print(f"{count:,} decisions of {size:.0f} bytes a row in {engine.dialect.name}, made in {time.perf_counter() - began:.0f} s", flush=True)
-        subprocess.run([sys.executable, "-c", MEASURED, sys.executable, "-m", "ml_workflow.cli", "monitor", "credit", "--days", "365", "--database", url or f"sqlite:///{place}/d.db"], check=True)
+        print(
+            f"{count:,} decisions of {size:.0f} bytes a row in {engine.dialect.name}, made in {time.perf_counter() - began:.0f} s",
+            flush=True,
+        )
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                MEASURED,
+                sys.executable,
+                "-m",
+                "ml_workflow.cli",
+                "monitor",
+                "credit",
+                "--days",
+                "365",
+                "--database",
+                url or f"sqlite:///{place}/d.db",
+            ],
+            check=True,
+        )
 
 
 if __name__ == "__main__":
@@ -208,4 +336,6 @@ if __name__ == "__main__":
     if what == "speed":
         speed(newest(), int(more[0]) if more else 10_000_000, more[1] if len(more) > 1 else "")
     else:
-        {"alarms": alarms, "power": power}[what](newest(), int(more[0]) if more else 200 if what == "alarms" else 20)
+        {"alarms": alarms, "power": power}[what](
+            newest(), int(more[0]) if more else 200 if what == "alarms" else 20
+        )

@@ -21,7 +21,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml_workflow.pipeline.steps import Function, Step, alike_first, run
+from ml_workflow.data.steps import Function, Step, alike_first, run
 
 PEER_ROWS, FILE_ROWS, GROUP_ROWS = 2_000_000, 1_000_000, 100_000
 
@@ -33,22 +33,28 @@ def scoring(folder: str, digest: str) -> Function:
 
 def scores_of(folder: str, digest: str) -> Function:
     """The release's scores and decisions, one row a unit."""
-    from ml_workflow.store.release import load_release
+    from ml_workflow.model.release import load_release
 
     release = load_release(Path(folder), digest)
     unit = release.task().unit
 
     def score(frame: pd.DataFrame) -> pd.DataFrame:
         scores = np.asarray(release.score(frame))
-        columns = {"score": scores} if scores.ndim == 1 else {f"score_{c}": scores[:, i] for i, c in enumerate(release.card["classes"])}
-        return pd.DataFrame({unit: frame[unit].to_numpy(), **columns, "decision": release.decide(frame, scores)})
+        columns = (
+            {"score": scores}
+            if scores.ndim == 1
+            else {f"score_{c}": scores[:, i] for i, c in enumerate(release.card["classes"])}
+        )
+        return pd.DataFrame(
+            {unit: frame[unit].to_numpy(), **columns, "decision": release.decide(frame, scores)}
+        )
 
     return score
 
 
 def features(folder: str, digest: str) -> Function:
     """The release's inputs, by the code that was released, beside the unit."""
-    from ml_workflow.store.release import load_release
+    from ml_workflow.model.release import load_release
 
     release = load_release(Path(folder), digest)
     unit = release.task().unit
@@ -78,8 +84,16 @@ def make_rows(folder: Path, rows: int, source: str = "data/credit.csv.gz") -> No
         size = min(FILE_ROWS, rows - start)
         frame = table.iloc[rng.integers(0, len(table), size)].reset_index(drop=True)
         frame["customer_id"] = np.arange(start, start + size)
-        frame[amounts] = np.rint(frame[amounts].to_numpy() * rng.uniform(0.9, 1.1, (size, len(amounts)))).astype("int64")
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / f"part-{number:05}.parquet", row_group_size=GROUP_ROWS, use_dictionary=False, compression="none")
+        frame[amounts] = np.rint(
+            frame[amounts].to_numpy() * rng.uniform(0.9, 1.1, (size, len(amounts)))
+        ).astype("int64")
+        pq.write_table(
+            pa.Table.from_pandas(frame, preserve_index=False),
+            folder / f"part-{number:05}.parquet",
+            row_group_size=GROUP_ROWS,
+            use_dictionary=False,
+            compression="none",
+        )
 
 
 def first_rows(source: Path, rows: int, target: Path) -> Path:
@@ -92,7 +106,9 @@ def first_rows(source: Path, rows: int, target: Path) -> Path:
         if size <= rows:
             (target / file.name).hardlink_to(file)
         else:
-            pq.write_table(pq.read_table(file).slice(0, rows), target / file.name, row_group_size=GROUP_ROWS)
+            pq.write_table(
+                pq.read_table(file).slice(0, rows), target / file.name, row_group_size=GROUP_ROWS
+            )
         rows -= size
     return target
 
@@ -141,27 +157,53 @@ def main(rows: int) -> None:
     release = newest_release("credit")
     free, needed = shutil.disk_usage(tempfile.gettempdir()).free, rows * 250
     if free < needed:
-        raise SystemExit(f"{rows:,} rows need {needed / 1e9:.0f} GB in {tempfile.gettempdir()}, {free / 1e9:.0f} GB are free: give fewer --rows, or another TMPDIR.")
+        raise SystemExit(
+            f"{rows:,} rows need {needed / 1e9:.0f} GB in {tempfile.gettempdir()}, {free / 1e9:.0f} GB are free: give fewer --rows, or another TMPDIR."
+        )
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         make_rows(place / "all", rows)
-        print(f"{rows:,} rows, {sum(f.stat().st_size for f in (place / 'all').iterdir()) / 1e9:.2f} GB of Parquet", flush=True)
+        print(
+            f"{rows:,} rows, {sum(f.stat().st_size for f in (place / 'all').iterdir()) / 1e9:.2f} GB of Parquet",
+            flush=True,
+        )
         few = min(PEER_ROWS, rows)
         before = processor()
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            seconds = pool.submit(peer, first_rows(place / "all", few, place / "few"), place / "peer.parquet", *release).result()
-        print(f"one pandas process, {few:,} rows: {seconds:.1f} s, {few / seconds:,.0f} rows/s, {processor() - before:.1f} s of processor with its start", flush=True)
-        start = run(Step(scoring, release), first_rows(place / "all", 1_000, place / "start"), place / "scores-start").seconds
-        print(f"pipeline, 1,000 rows: {start:.1f} s to start the processes and load the release", flush=True)
+            seconds = pool.submit(
+                peer,
+                first_rows(place / "all", few, place / "few"),
+                place / "peer.parquet",
+                *release,
+            ).result()
+        print(
+            f"one pandas process, {few:,} rows: {seconds:.1f} s, {few / seconds:,.0f} rows/s, {processor() - before:.1f} s of processor with its start",
+            flush=True,
+        )
+        start = run(
+            Step(scoring, release),
+            first_rows(place / "all", 1_000, place / "start"),
+            place / "scores-start",
+        ).seconds
+        print(
+            f"pipeline, 1,000 rows: {start:.1f} s to start the processes and load the release",
+            flush=True,
+        )
         for size in [n for n in (1_000_000, 5_000_000) if n < rows] + [rows]:
             source = first_rows(place / "all", size, place / f"source-{size}")
             before = processor()
             with memory() as sums:
                 done = run(Step(scoring, release), source, place / f"scores-{size}")
             pace, used = size / done.seconds, processor() - before
-            print(f"pipeline, {size:,} rows in {done.parts} parts: {done.seconds:.1f} s, {pace:,.0f} rows/s ({pace * seconds / few:.2f} of the process, bar 1.2), "
-                  f"{done.seconds / size * 1e6:.2f} µs a row, {(done.seconds - start) / size * 1e6:.2f} after the start, {used:.1f} s of processor, peak {max(sums) / 1e9:.2f} GB (bar 2)", flush=True)  # fmt: skip
-        ours = pd.concat([pd.read_parquet(f) for f in sorted((place / f"scores-{rows}").glob("*.parquet"))[:8]], ignore_index=True)
+            print(
+                f"pipeline, {size:,} rows in {done.parts} parts: {done.seconds:.1f} s, {pace:,.0f} rows/s ({pace * seconds / few:.2f} of the process, bar 1.2), "
+                f"{done.seconds / size * 1e6:.2f} µs a row, {(done.seconds - start) / size * 1e6:.2f} after the start, {used:.1f} s of processor, peak {max(sums) / 1e9:.2f} GB (bar 2)",
+                flush=True,
+            )
+        ours = pd.concat(
+            [pd.read_parquet(f) for f in sorted((place / f"scores-{rows}").glob("*.parquet"))[:8]],
+            ignore_index=True,
+        )
         theirs = pd.read_parquet(place / "peer.parquet")
         same = min(len(ours), len(theirs))
         print(f"equal on the first {same:,} rows: {ours[:same].equals(theirs[:same])}")

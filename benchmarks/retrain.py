@@ -23,41 +23,61 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml_workflow.define import examples, outcome, sources, value
+from ml_workflow.data.joins import examples, sources
+from ml_workflow.decision.target import outcome
+from ml_workflow.decision.value import value
+from ml_workflow.model.registry import champion
+from ml_workflow.model.release import Release
 from ml_workflow.operate.retrain import better, decided
 from ml_workflow.operate.simulate import EXPLORE, Plan, apart, drawn, months
-from ml_workflow.store.registry import champion
-from ml_workflow.store.release import Release
-from ml_workflow.store.task import read_task, task_path
+from ml_workflow.task.file import read_task, task_path
 
 TIMES, ROWS, MOST = 2000, 1000, 0.05
 DECISIONS = 30_000  # a month, as the task says
-PARAMETERS: dict[str, dict[str, Any]] = {"03_poc": {"folds": 2}, "04_scale": {"folds": 2, "time_budget": 0}}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "03_poc": {"folds": 2},
+    "04_scale": {"folds": 2, "time_budget": 0},
+}
 
 
 def gains(chance: np.random.Generator, mean: float) -> np.ndarray:
     """Paired gains a row with this true mean: a tenth of the decisions differ, by amounts like credit limits."""
     differ = chance.random(ROWS) < 0.1
-    return np.where(differ, chance.choice([-1.0, 1.0], ROWS) * chance.lognormal(7, 0.8, ROWS), 0.0) + mean
+    return (
+        np.where(differ, chance.choice([-1.0, 1.0], ROWS) * chance.lognormal(7, 0.8, ROWS), 0.0)
+        + mean
+    )
 
 
 def promoted(margin: float, mean: float) -> np.ndarray:
     """Whether a challenger of this true mean gain is promoted, shape (TIMES,)."""
-    return np.array([better(gains(np.random.default_rng([8, i]), mean), margin, i)[0] for i in range(TIMES)])
+    return np.array(
+        [better(gains(np.random.default_rng([8, i]), mean), margin, i)[0] for i in range(TIMES)]
+    )
 
 
 def rule() -> bool:
     """Print the share of bad challengers that are promoted, with two standard errors."""
     held = True
-    for said, margin, mean in (("no better, margin 0", 0.0, 0.0), ("exactly at a margin of 50", 50.0, 50.0), ("worse by 50, margin 0", 0.0, -50.0), ("worse by more than the margin of 50", 50.0, -60.0)):
+    for said, margin, mean in (
+        ("no better, margin 0", 0.0, 0.0),
+        ("exactly at a margin of 50", 50.0, 50.0),
+        ("worse by 50, margin 0", 0.0, -50.0),
+        ("worse by more than the margin of 50", 50.0, -60.0),
+    ):
         share = float(promoted(margin, mean).mean())
         error = 2 * np.sqrt(share * (1 - share) / TIMES)
         held &= share <= MOST + error
-        print(f"promoted where {said:<36} {share:6.2%} ± {error:.2%}  (bar: at most {MOST:.0%})", flush=True)
+        print(
+            f"promoted where {said:<36} {share:6.2%} ± {error:.2%}  (bar: at most {MOST:.0%})",
+            flush=True,
+        )
     return held
 
 
-def rates(rows: pd.DataFrame, truth: np.ndarray, strength: float, chance: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+def rates(
+    rows: pd.DataFrame, truth: np.ndarray, strength: float, chance: np.random.Generator
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Outcomes where rates have risen for a share of the limits: for all of them halfway through the two years."""
     reached = rows["LIMIT_BAL"].rank(pct=True, method="first") <= min(1.0, 2 * strength)
     late = (rows["PAY_0"] >= 1).to_numpy()
@@ -82,9 +102,15 @@ def two_years(seed: int, place: Path) -> tuple[float, float]:
         for month in months(database, "credit", table, plan, seed, PARAMETERS, lambda *_: None):
             traffic = drawn(first, table, plan, seed, month.number - 1)
             calm = drawn(first, table, plan._replace(drift="none"), seed, month.number - 1)
-            usual, old = without(first, calm.rows, outcome(task, calm.rows)), without(first, traffic.rows, traffic.truth)
+            usual, old = (
+                without(first, calm.rows, outcome(task, calm.rows)),
+                without(first, traffic.rows, traffic.truth),
+            )
             lost.append((usual - month.money, usual - old))
-            print(f"{month.number:>5}  {usual:>8,.0f}  {old:>18,.0f}  {month.money:>4,.0f}  {', '.join(month.found)}  {month.retrained}", flush=True)
+            print(
+                f"{month.number:>5}  {usual:>8,.0f}  {old:>18,.0f}  {month.money:>4,.0f}  {', '.join(month.found)}  {month.retrained}",
+                flush=True,
+            )
     retraining, none = np.mean(lost, axis=0)
     return float(retraining), float(none)
 
@@ -97,7 +123,10 @@ def main(*seeds: int) -> int:
         with tempfile.TemporaryDirectory() as place:
             retraining, none = two_years(seed, Path(place))
         held &= retraining <= none / 2
-        print(f"seed {seed}: lost a decision NT${retraining:,.0f} with retraining, NT${none:,.0f} without: {retraining / none:.2f} (bar: at most 0.50), {time.perf_counter() - began:.0f} s", flush=True)
+        print(
+            f"seed {seed}: lost a decision NT${retraining:,.0f} with retraining, NT${none:,.0f} without: {retraining / none:.2f} (bar: at most 0.50), {time.perf_counter() - began:.0f} s",
+            flush=True,
+        )
     return int(not held)
 
 

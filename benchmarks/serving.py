@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 import uvloop
 
+from ml_workflow.model.registry import promote, register
+from ml_workflow.model.release import contents, digest_of
 from ml_workflow.serve.rows import as_json
-from ml_workflow.store.registry import promote, register
-from ml_workflow.store.release import contents, digest_of
 from ml_workflow.store.run import reports
 
 HOME, BATCH = Path(__file__).parents[1], 10_000
@@ -77,7 +77,10 @@ class Server(NamedTuple):
     def request(self, rows: Rows) -> bytes:
         """A whole HTTP request for these rows."""
         body = json.dumps(self.body(rows)).encode()
-        return f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        return (
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
 
 
 class Rate(NamedTuple):
@@ -103,7 +106,9 @@ async def load(server: Server, requests: list[bytes], connections: int, seconds:
     return Rate(len(taken) / (time.perf_counter() - began), float(np.percentile(taken, 99)) * 1000)
 
 
-async def answered(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
+async def answered(
+    server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> bytes:
     """The body of the answer; anything but 200 ends the benchmark."""
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -128,7 +133,9 @@ def running(words: list[str], port: int) -> Iterator[None]:
     """A server as a process group of its own, once its port answers."""
     path = Path(f"{port}.log")
     with path.open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", *words], stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words], stdout=log, stderr=log, start_new_session=True
+        )
     try:
         while not answers(port):
             if process.poll() is not None:
@@ -156,8 +163,26 @@ def free_port() -> int:
 
 def finished() -> Path:
     """The newest run of credit that made a release; where there is none, one is made."""
-    if not (found := [path.parents[2] for path in reports().resolve().glob("credit-*/files/release/release.json")]):
-        subprocess.run([sys.executable, "-m", "ml_workflow.cli", "run", "credit", "--until", "04_scale", "--force"], cwd=HOME, check=True)
+    if not (
+        found := [
+            path.parents[2]
+            for path in reports().resolve().glob("credit-*/files/release/release.json")
+        ]
+    ):
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "ml_workflow.cli",
+                "run",
+                "credit",
+                "--until",
+                "04_scale",
+                "--force",
+            ],
+            cwd=HOME,
+            check=True,
+        )
         return finished()
     return max(found, key=lambda run: run.stat().st_mtime)
 
@@ -166,8 +191,14 @@ def settle_in(folder: Path, release: Path) -> None:
     """Make the folder a project whose champion is the release, with both peers over the same."""
     shutil.copy(HOME / "settings.ini", folder)
     shutil.copy(HOME / "var" / "mlflow.db", folder)
-    os.environ |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "ML_WORKFLOW_DATABASE": f"sqlite:///{folder}/decisions.db", "PYTHONPATH": str(HOME)}
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where MLflow looks for uvicorn
+    os.environ |= {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "ML_WORKFLOW_DATABASE": f"sqlite:///{folder}/decisions.db",
+        "PYTHONPATH": str(HOME),
+    }
+    os.environ["PATH"] = (
+        f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where MLflow looks for uvicorn
+    )
     os.chdir(folder)
     digest = digest_of(contents(release))
     promote("credit", register("credit", release, digest, {}, {}, {}))
@@ -181,7 +212,10 @@ def settle_in(folder: Path, release: Path) -> None:
 def holdout(run: Path) -> Rows:
     """The holdout's rows as JSON has them, with the columns of the contract."""
     names = list(json.loads((run / "files" / "contract.json").read_text(encoding="utf-8")))
-    return [{name: as_json(value) for name, value in row.items()} for row in pd.read_parquet(run / "files" / "holdout.parquet")[names].to_dict("records")]
+    return [
+        {name: as_json(value) for name, value in row.items()}
+        for row in pd.read_parquet(run / "files" / "holdout.parquet")[names].to_dict("records")
+    ]
 
 
 def compare(servers: list[Server], rows: Rows) -> None:
@@ -191,11 +225,15 @@ def compare(servers: list[Server], rows: Rows) -> None:
         answer, _ = uvloop.run(once(server, server.request(rows)))
         found.append(pd.DataFrame(answer["predictions"] if isinstance(answer, dict) else answer))
     for server, other in zip(servers[1:], found[1:], strict=True):
-        if not np.allclose(found[0]["score"], other["score"], atol=1e-6) or list(found[0]["decision"]) != list(other["decision"]):
+        if not np.allclose(found[0]["score"], other["score"], atol=1e-6) or list(
+            found[0]["decision"]
+        ) != list(other["decision"]):
             sys.exit(f"{server.name} gives other answers than {servers[0].name}.")
 
 
-def measure(servers: list[Server], rows: Rows, seconds: float, rounds: int) -> dict[tuple[str, int], Rate]:
+def measure(
+    servers: list[Server], rows: Rows, seconds: float, rounds: int
+) -> dict[tuple[str, int], Rate]:
     """The medians of several rounds, in which the servers take turns, by server and number of connections."""
     requests = {server.name: [server.request([row]) for row in rows] for server in servers}
     for server in servers:
@@ -204,15 +242,25 @@ def measure(servers: list[Server], rows: Rows, seconds: float, rounds: int) -> d
     for _ in range(rounds):
         for connections in (1, 8):
             for server in servers:
-                found.setdefault((server.name, connections), []).append(uvloop.run(load(server, requests[server.name], connections, seconds)))
-    return {key: Rate(*map(statistics.median, zip(*several, strict=True))) for key, several in found.items()}
+                found.setdefault((server.name, connections), []).append(
+                    uvloop.run(load(server, requests[server.name], connections, seconds))
+                )
+    return {
+        key: Rate(*map(statistics.median, zip(*several, strict=True)))
+        for key, several in found.items()
+    }
 
 
 def measure_once(servers: list[Server], rows: Rows, rounds: int) -> dict[str, float]:
     """The median of the seconds to one answer to all rows, by server; the servers take turns, and a first turn does not count."""
     requests = {server: server.request(rows) for server in servers}
-    turns = [{server.name: uvloop.run(once(server, request))[1] for server, request in requests.items()} for _ in range(rounds + 1)][1:]
-    return {server.name: statistics.median(turn[server.name] for turn in turns) for server in servers}
+    turns = [
+        {server.name: uvloop.run(once(server, request))[1] for server, request in requests.items()}
+        for _ in range(rounds + 1)
+    ][1:]
+    return {
+        server.name: statistics.median(turn[server.name] for turn in turns) for server in servers
+    }
 
 
 def line(what: str, ratio: float, bar: float) -> None:
@@ -223,27 +271,66 @@ def line(what: str, ratio: float, bar: float) -> None:
 def main() -> None:
     """Measure, and print the figures with their bars."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=5, help="of load for each server, number of connections and round")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5,
+        help="of load for each server, number of connections and round",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     given, run, here = parser.parse_args(), finished(), Path.cwd()
     rows, units = holdout(run), count()
-    ours = Server("this API", free_port(), "/predict", lambda rows: rows if len(rows) > 1 else rows[0])
-    decide = ours._replace(name="this API, /decide", path="/decide", body=lambda rows: {"unit": f"unit {next(units)}", "row": rows[0]})
-    mlflow = Server("mlflow models serve", free_port(), "/invocations", lambda rows: {"dataframe_records": rows})
+    ours = Server(
+        "this API", free_port(), "/predict", lambda rows: rows if len(rows) > 1 else rows[0]
+    )
+    decide = ours._replace(
+        name="this API, /decide",
+        path="/decide",
+        body=lambda rows: {"unit": f"unit {next(units)}", "row": rows[0]},
+    )
+    mlflow = Server(
+        "mlflow models serve", free_port(), "/invocations", lambda rows: {"dataframe_records": rows}
+    )
     plain = Server("FastAPI with a DataFrame", free_port(), "/predict", lambda rows: rows)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         settle_in(Path(name), run / "files" / "release")
         stack.callback(os.chdir, here)
-        stack.enter_context(running(["ml_workflow.cli", "serve", "credit", "--port", str(ours.port)], ours.port))
-        stack.enter_context(running(["mlflow", "models", "serve", "-m", "model", "--env-manager", "local", "--workers", "1", "--port", str(mlflow.port)], mlflow.port))
-        stack.enter_context(running(["uvicorn", "plain:app", "--port", str(plain.port), "--log-level", "warning"], plain.port))
+        stack.enter_context(
+            running(["ml_workflow.cli", "serve", "credit", "--port", str(ours.port)], ours.port)
+        )
+        stack.enter_context(
+            running(
+                [
+                    "mlflow",
+                    "models",
+                    "serve",
+                    "-m",
+                    "model",
+                    "--env-manager",
+                    "local",
+                    "--workers",
+                    "1",
+                    "--port",
+                    str(mlflow.port),
+                ],
+                mlflow.port,
+            )
+        )
+        stack.enter_context(
+            running(
+                ["uvicorn", "plain:app", "--port", str(plain.port), "--log-level", "warning"],
+                plain.port,
+            )
+        )
         compare([ours, mlflow, plain], rows[:1000])
         rates = measure([ours, mlflow, plain, decide], rows, given.seconds, given.rounds)
         many = (rows * (BATCH // len(rows) + 1))[:BATCH]
         batches = measure_once([ours, mlflow, plain], many, 3 * given.rounds)
     print(f"{given.rounds} rounds of {given.seconds:g} s; one process each, {os.cpu_count()} cores")
     for (server, connections), rate in rates.items():
-        print(f"  {server:<26} {connections} connections {rate.rate:>8.0f} rows/s   p99 {rate.p99:>7.1f} ms")
+        print(
+            f"  {server:<26} {connections} connections {rate.rate:>8.0f} rows/s   p99 {rate.p99:>7.1f} ms"
+        )
     for server, seconds in batches.items():
         print(f"  {server:<26} {BATCH:,} rows in {seconds:.2f} s")
     for connections, quicker in ((1, 1.3), (8, 2)):
@@ -252,8 +339,16 @@ def main() -> None:
             theirs = rates[peer.name, connections]
             line(f"rows a second to {peer.name}, {by}", mine.rate / theirs.rate, bar)
             line(f"p99 of {peer.name} to ours, {by}", theirs.p99 / mine.p99, 1)
-        line(f"/decide, rows a second to {mlflow.name}, {by}", rates[decide.name, connections].rate / rates[mlflow.name, connections].rate, 2)
-    line(f"{BATCH:,} rows, seconds of {mlflow.name} to ours", batches[mlflow.name] / batches[ours.name], 2)
+        line(
+            f"/decide, rows a second to {mlflow.name}, {by}",
+            rates[decide.name, connections].rate / rates[mlflow.name, connections].rate,
+            2,
+        )
+    line(
+        f"{BATCH:,} rows, seconds of {mlflow.name} to ours",
+        batches[mlflow.name] / batches[ours.name],
+        2,
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,21 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from tests.conftest import copy_of_the_project  # noqa: E402
 
-REAL = {"iris": "target", "wine": "target", "breast_cancer": "target", "diabetes": "target", "digits": "target", "fair": "affairs", "anes96": "vote",
-        "randhie": "mdvis", "star98": "NABOVE", "statecrime": "murder", "modechoice": "choice", "spector": "GRADE", "macrodata": "realgdp"}  # fmt: skip
+REAL = {
+    "iris": "target",
+    "wine": "target",
+    "breast_cancer": "target",
+    "diabetes": "target",
+    "digits": "target",
+    "fair": "affairs",
+    "anes96": "vote",
+    "randhie": "mdvis",
+    "star98": "NABOVE",
+    "statecrime": "murder",
+    "modechoice": "choice",
+    "spector": "GRADE",
+    "macrodata": "realgdp",
+}
 
 
 def table(name: str) -> pd.DataFrame:
@@ -41,7 +54,9 @@ def large(folder: Path) -> tuple[Path, str]:
     frame[amounts] = (frame[amounts] * rng.normal(1, 0.1, (len(frame), len(amounts)))).round(0)
     frame["customer_id"] = np.arange(len(frame))
     frame.to_csv(folder / "large.csv", index=False)
-    print(f"{frame.shape[0]:,} rows by {frame.shape[1]} columns, {(folder / 'large.csv').stat().st_size / 1e6:.0f} MB")
+    print(
+        f"{frame.shape[0]:,} rows by {frame.shape[1]} columns, {(folder / 'large.csv').stat().st_size / 1e6:.0f} MB"
+    )
     return folder / "large.csv", "default_next_month"
 
 
@@ -55,11 +70,23 @@ def awkward(name: str) -> pd.DataFrame:
 
 def workflow(*words: str, folder: Path) -> tuple[int, str, float, float]:
     """Status, output, seconds and peak memory in GB (proportional share of all processes) of a command."""
-    env = os.environ | {"ML_WORKFLOW_REPORTS": str(folder / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    env = os.environ | {
+        "ML_WORKFLOW_REPORTS": str(folder / "reports"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+    }
     began, peak = time.perf_counter(), 0.0
-    with subprocess.Popen([sys.executable, "-m", "ml_workflow.cli", *words], env=env, cwd=folder / "project", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "ml_workflow.cli", *words],
+        env=env,
+        cwd=folder / "project",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
         text: list[str] = []
-        reader = threading.Thread(target=lambda: text.append(process.stdout.read() if process.stdout else ""))
+        reader = threading.Thread(
+            target=lambda: text.append(process.stdout.read() if process.stdout else "")
+        )
         reader.start()
         while process.poll() is None:
             peak = max(peak, memory(process.pid))
@@ -85,7 +112,10 @@ def outcome(words: list[str], name: str, folder: Path) -> bool:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     last = next((line for line in reversed(lines) if " s  " in line), lines[-1] if lines else "")
     sound = status in (0, 2, 3) and "Traceback" not in text
-    print(f"{name:14} {'ok ' if sound else 'BAD'} status {status}, {seconds:5.1f} s, {peak:.2f} GB: {last.strip()[:170]}", flush=True)
+    print(
+        f"{name:14} {'ok ' if sound else 'BAD'} status {status}, {seconds:5.1f} s, {peak:.2f} GB: {last.strip()[:170]}",
+        flush=True,
+    )
     if not sound:
         print(text[-2000:])
     return sound
@@ -98,12 +128,20 @@ def main(asked: list[str]) -> None:
         copy_of_the_project(folder / "project")  # where tasks are drafted
         (folder / "mlflow.db").write_bytes((ROOT / "var" / "mlflow.db").read_bytes())
         if not asked or "real" in asked:
-            sound = [outcome([name, "--force"], name, folder) for name in ("credit", "penguins", "bikes")]
+            sound = [
+                outcome([name, "--force"], name, folder) for name in ("credit", "penguins", "bikes")
+            ]
             for name, target in REAL.items():
                 frame = table(name)
                 path = folder / f"{name}.csv"
                 frame.to_csv(path, index=False)
-                sound.append(outcome([str(path), "--target", target], f"{name} {frame.shape[0]}x{frame.shape[1]}", folder))
+                sound.append(
+                    outcome(
+                        [str(path), "--target", target],
+                        f"{name} {frame.shape[0]}x{frame.shape[1]}",
+                        folder,
+                    )
+                )
             print(json.dumps({"tables": len(sound), "verdict or one sentence": sum(sound)}))
         if not asked or "large" in asked:
             path, target = large(folder)

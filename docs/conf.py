@@ -16,7 +16,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import from_run  # noqa: E402
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # which tells of its plugins where a style of pygments turns logging on
+logging.getLogger("alembic").setLevel(
+    logging.WARNING
+)  # which tells of its plugins where a style of pygments turns logging on
 
 settings = ConfigParser(delimiters=["="])
 settings.read(HERE.parent / "settings.ini", encoding="utf-8")
@@ -62,16 +64,23 @@ def mathml(display: str) -> tuple[Callable[[Any, nodes.Element], None], None]:
 
     def visit(writer: Any, node: nodes.Element) -> None:
         formula = convert(node.astext(), display=display)
-        writer.body.append(f'<div class="formula" tabindex="0">{formula}</div>' if display == "block" else formula)
+        writer.body.append(
+            f'<div class="formula" tabindex="0">{formula}</div>' if display == "block" else formula
+        )
         raise nodes.SkipNode
 
     return visit, None
 
 
-def code_stands_open(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+def code_stands_open(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any
+) -> None:
     """The guide's code can be folded, and is open at first."""
     if "body" in context:
-        context["body"] = context["body"].replace('<details class="admonition hide above-input">', '<details open class="admonition hide above-input">')
+        context["body"] = context["body"].replace(
+            '<details class="admonition hide above-input">',
+            '<details open class="admonition hide above-input">',
+        )
 
 
 def as_text(app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:

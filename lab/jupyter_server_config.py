@@ -23,7 +23,9 @@ def export(model: dict[str, Any], os_path: str, contents_manager: Any) -> None:
                 ast.parse(cell.source)
         nbdev_export(path=path)
     except SyntaxError as error:
-        contents_manager.log.warning(f"{path.name} is saved, but not exported: {error.msg} in {(error.text or '').strip()!r}.")
+        contents_manager.log.warning(
+            f"{path.name} is saved, but not exported: {error.msg} in {(error.text or '').strip()!r}."
+        )
 
 
 c.FileContentsManager.post_save_hook = export

@@ -19,7 +19,9 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it: waiting threads leave the core to others
+os.environ.setdefault(
+    "GOMP_SPINCOUNT", "10000"
+)  # as the command line sets it: waiting threads leave the core to others
 PASSWORD = "wrong-horse-7"
 ROOT = Path(__file__).parent.parent
 
@@ -32,16 +34,39 @@ def surroundings(folder: Path) -> dict[str, str]:
             old.backup(new)
             place = (folder / "mlruns").as_uri()
             new.execute("update experiments set artifact_location = ? || '/' || name", [place])
-            for table in ("registered_model_aliases", "model_version_tags", "model_versions", "registered_model_tags", "registered_models"):
+            for table in (
+                "registered_model_aliases",
+                "model_version_tags",
+                "model_versions",
+                "registered_model_tags",
+                "registered_models",
+            ):
                 new.execute(f"delete from {table}")  # what runs by hand have registered
             new.commit()
-    own = {"ML_WORKFLOW_REPORTS": str(folder / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{database}", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "ML_WORKFLOW_DEBUG")} | own
+    own = {
+        "ML_WORKFLOW_REPORTS": str(folder / "reports"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{database}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONDONTWRITEBYTECODE", "ML_WORKFLOW_DEBUG")
+    } | own
 
 
-def workflow(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def workflow(
+    *words: str, env: dict[str, str], cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """`ml-workflow` with these words, as a process."""
-    return subprocess.run([sys.executable, "-m", "ml_workflow.cli", *words], env=env, cwd=cwd, capture_output=True, text=True, timeout=900)
+    return subprocess.run(
+        [sys.executable, "-m", "ml_workflow.cli", *words],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
 
 
 def called(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -49,19 +74,33 @@ def called(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.Com
     from ml_workflow.cli import main
 
     out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
         for name, value in env.items():
             patch.setenv(name, value)
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["ml-workflow", *words])
         main()
         sys.exit()
-    return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(
+        words, int(ended.value.code or 0), out.getvalue(), err.getvalue()
+    )
 
 
 def newest(env: dict[str, str]) -> Path:
     """The folder of the newest run."""
-    return max((p.parent for p in Path(env["ML_WORKFLOW_REPORTS"]).glob("*/run.json") if not p.parent.is_symlink()), key=lambda p: p.stat().st_ctime)
+    return max(
+        (
+            p.parent
+            for p in Path(env["ML_WORKFLOW_REPORTS"]).glob("*/run.json")
+            if not p.parent.is_symlink()
+        ),
+        key=lambda p: p.stat().st_ctime,
+    )
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -72,7 +111,11 @@ def record(folder: Path) -> dict[str, Any]:
 def copy_of_the_project(place: Path) -> Path:
     """The project's own files without reports and state, to be edited."""
     for name in ("ml_workflow", "nbs", "tasks", "data"):
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+        shutil.copytree(
+            ROOT / name,
+            place / name,
+            ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
+        )
     for name in ("settings.ini", "pyproject.toml"):
         shutil.copy(ROOT / name, place / name)
     return place
@@ -123,7 +166,9 @@ def postgres() -> Iterator[Callable[[], str]]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     assert programs is not None
     user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:  # short: the path of a socket has at most 107 characters
+    with tempfile.TemporaryDirectory(
+        prefix="pg-", dir="/tmp"
+    ) as name:  # short: the path of a socket has at most 107 characters
         place = Path(name)
         place.chmod(0o755)
         (place / "secret").write_text(PASSWORD)
@@ -132,10 +177,34 @@ def postgres() -> Iterator[Callable[[], str]]:
         for path in (place / "data", place / "socket"):
             shutil.chown(path, user)
         base = ["-D", str(place / "data")]
-        subprocess.run([programs / "initdb", *base, "-A", "scram-sha-256", "-U", "tester", "-E", "UTF8", "--no-locale", f"--pwfile={place / 'secret'}", "-N"], user=user, cwd=place, check=True, capture_output=True)
+        subprocess.run(
+            [
+                programs / "initdb",
+                *base,
+                "-A",
+                "scram-sha-256",
+                "-U",
+                "tester",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                f"--pwfile={place / 'secret'}",
+                "-N",
+            ],
+            user=user,
+            cwd=place,
+            check=True,
+            capture_output=True,
+        )
         options = f"-c listen_addresses='' -c unix_socket_directories={place / 'socket'} -c fsync=off -c max_connections=100"
         control = [programs / "pg_ctl", *base, "-w"]
-        subprocess.run([*control, "-o", options, "-l", place / "data" / "log", "start"], user=user, cwd=place, check=True, capture_output=True)
+        subprocess.run(
+            [*control, "-o", options, "-l", place / "data" / "log", "start"],
+            user=user,
+            cwd=place,
+            check=True,
+            capture_output=True,
+        )
         server = f"postgresql://tester:{PASSWORD}@/{{}}?host={place / 'socket'}"
 
         def database() -> str:
@@ -149,4 +218,10 @@ def postgres() -> Iterator[Callable[[], str]]:
         try:
             yield database
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], user=user, cwd=place, check=False, capture_output=True)
+            subprocess.run(
+                [*control, "-m", "immediate", "stop"],
+                user=user,
+                cwd=place,
+                check=False,
+                capture_output=True,
+            )

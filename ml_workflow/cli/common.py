@@ -6,8 +6,17 @@ from typing import Annotated
 
 import typer
 
-Database = Annotated[str, typer.Option(envvar="ML_WORKFLOW_DATABASE", help="The decisions database.")]
-Parameters = Annotated[list[str] | None, typer.Option("-p", "--parameter", help="name=value for every notebook that has it, or 03_poc.name=value for one.")]
+Database = Annotated[
+    str, typer.Option(envvar="ML_WORKFLOW_DATABASE", help="The decisions database.")
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--parameter",
+        help="name=value for every notebook that has it, or 03_poc.name=value for one.",
+    ),
+]
 
 
 def usual_task() -> str:
@@ -36,7 +45,9 @@ def check_writable() -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise refusal(f"The folder {reports()} cannot be written: {error.strerror}. Choose another by ML_WORKFLOW_REPORTS, or make room.") from None
+        raise refusal(
+            f"The folder {reports()} cannot be written: {error.strerror}. Choose another by ML_WORKFLOW_REPORTS, or make room."
+        ) from None
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)

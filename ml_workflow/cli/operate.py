@@ -15,7 +15,9 @@ app = typer.Typer()
 
 @app.command()
 def monitor(
-    task: Annotated[str, typer.Argument(help="The name of a task, whose champion is watched.")] = "credit",
+    task: Annotated[
+        str, typer.Argument(help="The name of a task, whose champion is watched.")
+    ] = "credit",
     database: Database = "sqlite:///var/decisions.db",
     days: Annotated[float, typer.Option(min=0.05, help="The window: the last days.")] = 7,
 ) -> None:
@@ -29,7 +31,11 @@ def monitor(
     report = watched(database, task, days)
     for name, said in report.findings.items():
         print(f"{name}: {said}")
-    print(f"{report.version}: {report.decisions:,} decisions in {days:g} days, " + (f"{len(report.findings)} findings." if report.findings else "nothing moved.") + f" Read {write_report(task, report)}")
+    print(
+        f"{report.version}: {report.decisions:,} decisions in {days:g} days, "
+        + (f"{len(report.findings)} findings." if report.findings else "nothing moved.")
+        + f" Read {write_report(task, report)}"
+    )
     raise typer.Exit(3 if report.findings else 0)
 
 
@@ -37,8 +43,12 @@ def monitor(
 def retrain(
     task: Annotated[str, typer.Argument(help="The name of a task.")] = "credit",
     database: Database = "sqlite:///var/decisions.db",
-    every: Annotated[str | None, typer.Option(help="Again and again after this time, such as 7d, until Ctrl-C.")] = None,
-    on: Annotated[str | None, typer.Option(help="drift: only when monitoring finds something.")] = None,
+    every: Annotated[
+        str | None, typer.Option(help="Again and again after this time, such as 7d, until Ctrl-C.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(help="drift: only when monitoring finds something.")
+    ] = None,
     parameter: Parameters = None,
 ) -> None:
     """Learn anew from the sources and what came of decisions; the challenger serves only if it surely earns more. Status 3 where it does not."""
@@ -66,8 +76,8 @@ def retrained_once(task: str, database: str, on: str | None, parameters: dict[st
     """One retraining with what it says; whether the challenger serves, or nothing needed it."""
     from ..operate.monitor import monitor as watched
     from ..operate.retrain import retrain
-    from ..run.pages import usual_seconds
-    from ..store.task import read_task, task_path
+    from ..report.pages import usual_seconds
+    from ..task.file import read_task, task_path
 
     check_writable()
     found = read_task(task_path(task))
@@ -87,23 +97,40 @@ def retrained_once(task: str, database: str, on: str | None, parameters: dict[st
 
 @app.command()
 def simulate(
-    task: Annotated[str, typer.Argument(help="The name of a task, whose champion decides.")] = "credit",
-    drift: Annotated[str, typer.Option(help="none, covariate, concept, seasonal or broken.")] = "none",
+    task: Annotated[
+        str, typer.Argument(help="The name of a task, whose champion decides.")
+    ] = "credit",
+    drift: Annotated[
+        str, typer.Option(help="none, covariate, concept, seasonal or broken.")
+    ] = "none",
     months: Annotated[int, typer.Option(min=1, help="How many months are played.")] = 6,
-    size: Annotated[float, typer.Option(min=0, help="How strong the drift gets: standard deviations (covariate, seasonal) or the share of rows.")] = 0.5,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Retrain where something is found, at most once a quarter; one decision in fifty is left to chance.")] = False,
+    size: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="How strong the drift gets: standard deviations (covariate, seasonal) or the share of rows.",
+        ),
+    ] = 0.5,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="Retrain where something is found, at most once a quarter; one decision in fifty is left to chance.",
+        ),
+    ] = False,
     seed: int = 0,
     parameter: Parameters = None,
 ) -> None:
     """Play months of the task's traffic with drift put in, in var/simulated: what monitoring finds, and what retraining wins back."""
     from types import SimpleNamespace
 
-    from ..define import examples, sources, volume
+    from ..data.joins import examples, sources
+    from ..decision.money import volume
     from ..operate.simulate import EXPLORE, Plan, apart
     from ..operate.simulate import months as played
     from ..run.notebooks import checked, pairs
     from ..store.files import root
-    from ..store.task import read_task, task_path
+    from ..task.file import read_task, task_path
 
     os.chdir(root())
     found, given = read_task(task_path(task)), checked(pairs(parameter or []))
@@ -111,10 +138,28 @@ def simulate(
     noticed = None
     print(f"month  drift  {found.value.currency} a decision  found")
     with apart(root() / "var" / "simulated" / found.name, found.name) as database, Rows() as rows:
-        for month in played(database, found.name, examples(found, sources(found)), plan, seed, given if retrain else None, lambda *_: None):
+        for month in played(
+            database,
+            found.name,
+            examples(found, sources(found)),
+            plan,
+            seed,
+            given if retrain else None,
+            lambda *_: None,
+        ):
             rows(SimpleNamespace(read=month.number * plan.decisions), months * plan.decisions)
             noticed = noticed or (month if month.found and month.drift else None)
-            print(f"{month.number:>5}  {month.drift:>5.2f}  {month.money:>12,.4g}  " + ("; ".join(f"{name}: {said}" for name, said in month.found.items()) or "nothing"), flush=True)
+            print(
+                f"{month.number:>5}  {month.drift:>5.2f}  {month.money:>12,.4g}  "
+                + ("; ".join(f"{name}: {said}" for name, said in month.found.items()) or "nothing"),
+                flush=True,
+            )
             if month.retrained:
                 print(f"       {month.retrained}", flush=True)
-    print(f"The drift was found in month {noticed.number}, when its strength was {noticed.drift:.2g}." if noticed else "No drift was found." if drift != "none" else "There was no drift to find.")
+    print(
+        f"The drift was found in month {noticed.number}, when its strength was {noticed.drift:.2g}."
+        if noticed
+        else "No drift was found."
+        if drift != "none"
+        else "There was no drift to find."
+    )

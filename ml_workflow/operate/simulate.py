@@ -12,25 +12,28 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from ..abtest import known_after
-from ..define import outcome, value
+from ..decision.target import outcome
+from ..decision.value import value
 from ..errors import Refusal
+from ..experiments.plan import known_after
+from ..model.registry import champion, place_of, promote, register
+from ..model.release import Release
 from ..run.chain import Tell
 from ..serve.decide import explored
 from ..serve.model import actions_of
+from ..store.database import open as opened
 from ..store.decisions import create, insert
-from ..store.decisions import open as opened
-from ..store.registry import champion, place_of, promote, register
-from ..store.release import Release
 from .monitor import monitor
-from .promise import promise
+from .reference import promise
 from .retrain import retrain
 
 MONTH = 30 * 86400.0
 QUARTER = 3  # months from a retraining to the next, so that most of what it learns from is new
 HAIR = 1e-3  # share by which fine numbers vary, so that rows drawn again are no copies (smoothed bootstrap, Silverman & Young 1987)
 EXPLORE = 0.02  # share left to chance where a simulation retrains: enough to see a change where decisions hide it, and it costs money
-Drift = Callable[[pd.DataFrame, np.ndarray, float, np.random.Generator], tuple[pd.DataFrame, np.ndarray]]
+Drift = Callable[
+    [pd.DataFrame, np.ndarray, float, np.random.Generator], tuple[pd.DataFrame, np.ndarray]
+]
 """Rows and truth with a drift of a size put in."""
 
 
@@ -66,26 +69,42 @@ class Month(NamedTuple):
 
 def numbers(rows: pd.DataFrame, contract: dict[str, Any]) -> list[str]:
     """The columns of numbers that the contract knows, in its order."""
-    return [c for c, rule in contract.items() if rule["type"] in ("integer", "number") and c in rows]
+    return [
+        c for c, rule in contract.items() if rule["type"] in ("integer", "number") and c in rows
+    ]
 
 
 def drifts(contract: dict[str, Any]) -> dict[str, Drift]:
     """The kinds of drift by name; the column is the first number of the contract."""
 
-    def covariate(rows: pd.DataFrame, truth: np.ndarray, size: float, _: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    def covariate(
+        rows: pd.DataFrame, truth: np.ndarray, size: float, _: np.random.Generator
+    ) -> tuple[pd.DataFrame, np.ndarray]:
         column = numbers(rows, contract)[0]
         return rows.assign(**{column: _shifted(rows[column], size)}), truth
 
-    def concept(rows: pd.DataFrame, truth: np.ndarray, size: float, _: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
-        upper = rows[numbers(rows, contract)[0]].rank(pct=True, method="first").to_numpy() > 1 - size
+    def concept(
+        rows: pd.DataFrame, truth: np.ndarray, size: float, _: np.random.Generator
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        upper = (
+            rows[numbers(rows, contract)[0]].rank(pct=True, method="first").to_numpy() > 1 - size
+        )
         return rows, np.where(upper, _turned(truth), truth)
 
-    def broken(rows: pd.DataFrame, truth: np.ndarray, size: float, chance: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    def broken(
+        rows: pd.DataFrame, truth: np.ndarray, size: float, chance: np.random.Generator
+    ) -> tuple[pd.DataFrame, np.ndarray]:
         column = numbers(rows, contract)[0]
         lost = chance.random(len(rows)) < size
         return rows.assign(**{column: rows[column].where(~lost, rows[column].min())}), truth
 
-    return {"none": lambda rows, truth, *_: (rows, truth), "covariate": covariate, "concept": concept, "seasonal": covariate, "broken": broken}
+    return {
+        "none": lambda rows, truth, *_: (rows, truth),
+        "covariate": covariate,
+        "concept": concept,
+        "seasonal": covariate,
+        "broken": broken,
+    }
 
 
 def _shifted(old: "pd.Series[Any]", deviations: float) -> "pd.Series[Any]":
@@ -125,30 +144,102 @@ def drawn(release: Release, table: pd.DataFrame, plan: Plan, seed: int, month: i
     for column in numbers(rows, release.contract):
         if table[column].nunique() > len(table) / 10:
             near = rows[column] * (1 + HAIR * chance.standard_normal(len(rows)))
-            rows[column] = near.round().astype(rows[column].dtype) if pd.api.types.is_integer_dtype(rows[column]) else near
+            rows[column] = (
+                near.round().astype(rows[column].dtype)
+                if pd.api.types.is_integer_dtype(rows[column])
+                else near
+            )
     rows, truth = drift(rows, outcome(release.task(), rows), size, chance)
-    return Traffic(rows, truth, plan.begin + month * MONTH + np.sort(chance.random(plan.decisions)) * MONTH, size)
+    return Traffic(
+        rows,
+        truth,
+        plan.begin + month * MONTH + np.sort(chance.random(plan.decisions)) * MONTH,
+        size,
+    )
 
 
-def simulate(engine: sa.Engine, version: str, release: Release, table: pd.DataFrame, plan: Plan, seed: int = 0, first: int = 0, last: int | None = None) -> list[float]:
+def simulate(
+    engine: sa.Engine,
+    version: str,
+    release: Release,
+    table: pd.DataFrame,
+    plan: Plan,
+    seed: int = 0,
+    first: int = 0,
+    last: int | None = None,
+) -> list[float]:
     """Play the months from `first` until before `last` into the decisions database; what a decision earned in each."""
     months = range(first, plan.months if last is None else last)
-    return [play(engine, version, release, drawn(release, table, plan, seed, month), plan.explore, seed, month) for month in months]
+    return [
+        play(
+            engine,
+            version,
+            release,
+            drawn(release, table, plan, seed, month),
+            plan.explore,
+            seed,
+            month,
+        )
+        for month in months
+    ]
 
 
-def play(engine: sa.Engine, version: str, release: Release, month: Traffic, explore: float, seed: int, number: int) -> float:
+def play(
+    engine: sa.Engine,
+    version: str,
+    release: Release,
+    month: Traffic,
+    explore: float,
+    seed: int,
+    number: int,
+) -> float:
     """Decide a month's rows, or leave them to chance, and let outcomes arrive when the task says; what a decision earned."""
     task, chance, rows = release.task(), np.random.default_rng([seed, number, 1]), month.rows
     scores = np.asarray(release.score(rows))
-    best, actions, luck = np.asarray(release.decide(rows, scores)), actions_of(release), Random(f"{seed} {number}")
+    best, actions, luck = (
+        np.asarray(release.decide(rows, scores)),
+        actions_of(release),
+        Random(f"{seed} {number}"),
+    )
     chosen = [explored(one, actions, explore, luck) for one in best]
-    served, likely = np.array([action for action, _ in chosen], dtype=best.dtype), [share for _, share in chosen]
+    served, likely = (
+        np.array([action for action, _ in chosen], dtype=best.dtype),
+        [share for _, share in chosen],
+    )
     worth = value(task, rows, served, month.truth)
     names = [f"{seed}-{number}-{i}" for i in range(len(rows))]
-    given = json.loads(rows[list(release.contract)].to_json(orient="records", date_format="iso", double_precision=15))
+    given = json.loads(
+        rows[list(release.contract)].to_json(
+            orient="records", date_format="iso", double_precision=15
+        )
+    )
     came = month.times + known_after(task) * (0.5 + 0.5 * chance.random(len(rows)))
-    decided = {"id": names, "unit": names, "row": given, "version": version, "score": scores.tolist(), "action": [str(action) for action in served], "propensity": likely, "fallback": False, "time": month.times}
-    insert(engine, {"decisions": pd.DataFrame(decided), "outcomes": pd.DataFrame({"idempotency_key": names, "decision": names, "value": worth, "event_time": came, "arrival_time": came})})
+    decided = {
+        "id": names,
+        "unit": names,
+        "row": given,
+        "version": version,
+        "score": scores.tolist(),
+        "action": [str(action) for action in served],
+        "propensity": likely,
+        "fallback": False,
+        "time": month.times,
+    }
+    insert(
+        engine,
+        {
+            "decisions": pd.DataFrame(decided),
+            "outcomes": pd.DataFrame(
+                {
+                    "idempotency_key": names,
+                    "decision": names,
+                    "value": worth,
+                    "event_time": came,
+                    "arrival_time": came,
+                }
+            ),
+        },
+    )
     return float(worth.mean())
 
 
@@ -157,19 +248,35 @@ def apart(place: Path, task: str) -> Iterator[str]:
     """A registry, reports and an empty decisions database of a simulation's own, with the real champion; the database's URL."""
     _, release = champion(task)
     promise(release)  # kept beside the release, so that it is known there too
-    own = {"ML_WORKFLOW_REPORTS": str(place / "reports"), "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}"}
+    own = {
+        "ML_WORKFLOW_REPORTS": str(place / "reports"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}",
+    }
     before = {name: os.environ.get(name) for name in own}
     create(place / "decisions.db").dispose()
     os.environ |= own
     try:
-        promote(task, register(task, place_of(release.digest), release.digest, {}, {}, {"run": release.card["run"]}))
+        promote(
+            task,
+            register(
+                task, place_of(release.digest), release.digest, {}, {}, {"run": release.card["run"]}
+            ),
+        )
         yield f"sqlite:///{place / 'decisions.db'}"
     finally:
         for name, old in before.items():
             os.environ.pop(name) if old is None else os.environ.update({name: old})
 
 
-def months(url: str, name: str, table: pd.DataFrame, plan: Plan, seed: int, parameters: dict[str, dict[str, Any]] | None, tell: Tell) -> Iterator[Month]:
+def months(
+    url: str,
+    name: str,
+    table: pd.DataFrame,
+    plan: Plan,
+    seed: int,
+    parameters: dict[str, dict[str, Any]] | None,
+    tell: Tell,
+) -> Iterator[Month]:
     """Play month after month and monitor each; with parameters, retrain where something is found, at most once a quarter."""
     engine, last = opened(url), -QUARTER
     for month in range(plan.months):

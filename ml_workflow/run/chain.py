@@ -19,16 +19,32 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Refusal
+from ..report import pages
+from ..report.run_page import write_summary
 from ..store.files import digest, root, write_json
 from ..store.run import STAGES, Verdict, new_name, point_latest, reports
-from . import pages
 from .kernels import Kernels
 from .notebooks import code_hash, path_of
-from .summary import write_summary
 
-LIBRARIES = ("ml-workflow", "pandas", "numpy", "scikit-learn", "skrub", "lightgbm", "xgboost-cpu", "catboost", "optuna",
-             "pandera", "duckdb", "scipy", "mlflow", "papermill")  # fmt: skip
-logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it says of a kernel's death stands in the record
+LIBRARIES = (
+    "ml-workflow",
+    "pandas",
+    "numpy",
+    "scikit-learn",
+    "skrub",
+    "lightgbm",
+    "xgboost-cpu",
+    "catboost",
+    "optuna",
+    "pandera",
+    "duckdb",
+    "scipy",
+    "mlflow",
+    "papermill",
+)
+logging.getLogger("papermill").addHandler(
+    logging.NullHandler()
+)  # what it says of a kernel's death stands in the record
 Tell = Callable[[str, dict[str, Any]], None]
 """Hears of each stage when its status changes."""
 
@@ -65,7 +81,15 @@ def run(plan: Plan, pool: Kernels, tell: Tell) -> dict[str, Any]:
             pool.prepare()
             pictures: list[Future[Any]] = []
             try:
-                walk(folder, plan, pool, painter, pictures, [] if plan.fresh_from == STAGES[0] else pages.records(), tell)
+                walk(
+                    folder,
+                    plan,
+                    pool,
+                    painter,
+                    pictures,
+                    [] if plan.fresh_from == STAGES[0] else pages.records(),
+                    tell,
+                )
             finally:
                 for picture in pictures:
                     picture.result()
@@ -79,12 +103,21 @@ def run(plan: Plan, pool: Kernels, tell: Tell) -> dict[str, Any]:
     except OSError as error:
         if not any(s["status"] in ("done", "reused") for s in plan.record["stages"]):
             shutil.rmtree(folder, ignore_errors=True)
-        raise Refusal(f"The run could not be written to {reports()}: {error.strerror or error}. Make room or choose another folder by ML_WORKFLOW_REPORTS.") from error
+        raise Refusal(
+            f"The run could not be written to {reports()}: {error.strerror or error}. Make room or choose another folder by ML_WORKFLOW_REPORTS."
+        ) from error
     return plan.record
 
 
-def walk(folder: Path, plan: Plan, pool: Kernels, painter: ThreadPoolExecutor, pictures: list[Future[Any]],
-         earlier: list[dict[str, Any]], tell: Tell) -> None:  # fmt: skip
+def walk(
+    folder: Path,
+    plan: Plan,
+    pool: Kernels,
+    painter: ThreadPoolExecutor,
+    pictures: list[Future[Any]],
+    earlier: list[dict[str, Any]],
+    tell: Tell,
+) -> None:
     """Go from stage to stage until the plan's end, the first stop or a failure; keep the record after each."""
     record = plan.record
     for stage in record["stages"]:
@@ -109,7 +142,9 @@ def walk(folder: Path, plan: Plan, pool: Kernels, painter: ThreadPoolExecutor, p
             record["outcome"] = "stop"
             stage["status"] = "stopped" if not plan.force and name < STAGES[-1] else stage["status"]
         elif stage["verdict"].get("outcome"):
-            record["outcome"] = stage["verdict"]["outcome"] if record["outcome"] != "stop" else "stop"
+            record["outcome"] = (
+                stage["verdict"]["outcome"] if record["outcome"] != "stop" else "stop"
+            )
         save(folder, record)
         tell("end", stage)
         if stage["status"] == "failed":
@@ -118,7 +153,14 @@ def walk(folder: Path, plan: Plan, pool: Kernels, painter: ThreadPoolExecutor, p
             break
 
 
-def execute(folder: Path, stage: dict[str, Any], record: dict[str, Any], plan: Plan, pool: Kernels, more: bool) -> None:
+def execute(
+    folder: Path,
+    stage: dict[str, Any],
+    record: dict[str, Any],
+    plan: Plan,
+    pool: Kernels,
+    more: bool,
+) -> None:
     """Run one notebook by papermill in a kernel of its own, and fill in the stage's entry."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -127,14 +169,28 @@ def execute(folder: Path, stage: dict[str, Any], record: dict[str, Any], plan: P
 
     name, before, began = stage["name"], set(os.listdir(folder / "files")), time.perf_counter()
     stage["started"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    given = {**record["parameters"].get(name, {}), "run": folder.name} | ({"task": plan.task} if name == STAGES[0] else {})
+    given = {**record["parameters"].get(name, {}), "run": folder.name} | (
+        {"task": plan.task} if name == STAGES[0] else {}
+    )
     output, temporary = folder / f"{name}.ipynb", folder / f".{name}.ipynb"
     try:
-        papermill.execute_notebook(str(path_of(name)), str(temporary), given, kernel_manager_class=pool.manager_class,
-                                   engine_name=engine.NAME, progress_bar=False, log_output=False, autosave_cell_every=0)  # fmt: skip
+        papermill.execute_notebook(
+            str(path_of(name)),
+            str(temporary),
+            given,
+            kernel_manager_class=pool.manager_class,
+            engine_name=engine.NAME,
+            progress_bar=False,
+            log_output=False,
+            autosave_cell_every=0,
+        )
         stage["status"] = "done"
     except PapermillExecutionError as error:
-        stage |= {"status": "failed", "error": first_sentence(error), "refused": error.ename == "Refusal"}
+        stage |= {
+            "status": "failed",
+            "error": first_sentence(error),
+            "refused": error.ename == "Refusal",
+        }
     except (RuntimeError, TimeoutError) as error:
         stage |= {"status": "failed", "error": death(temporary, error), "refused": False}
     finally:
@@ -155,21 +211,56 @@ def death(notebook: Path, error: Exception) -> str:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"] if notebook.exists() else []
     for number, cell in enumerate(cells, start=1):
         if cell["metadata"].get("papermill", {}).get("status") in ("running", "failed"):
-            source = next((line for line in "".join(cell["source"]).splitlines() if line.strip() and not line.startswith("#|")), "")
-            lines = "".join(t for output in cell["outputs"] for t in output.get("text", [])).strip().splitlines()[-3:]
-            return f"the kernel ended in cell {number} ({source.strip()!r}): {error}{'' if str(error).endswith('.') else '.'}" + (f" Its last lines: {' / '.join(lines)}" if lines else "")
+            source = next(
+                (
+                    line
+                    for line in "".join(cell["source"]).splitlines()
+                    if line.strip() and not line.startswith("#|")
+                ),
+                "",
+            )
+            lines = (
+                "".join(t for output in cell["outputs"] for t in output.get("text", []))
+                .strip()
+                .splitlines()[-3:]
+            )
+            return (
+                f"the kernel ended in cell {number} ({source.strip()!r}): {error}{'' if str(error).endswith('.') else '.'}"
+                + (f" Its last lines: {' / '.join(lines)}" if lines else "")
+            )
     return f"the kernel ended before its first cell: {error}."
 
 
 def new_record(name: str, plan: Plan) -> dict[str, Any]:
     """The record of a run that has not begun."""
     given = {stage: values for stage, values in plan.parameters.items() if values}
-    stages = [{"name": s, "status": "pending", "seconds": None, "started": None,
-               "inputs": {"notebook": code_hash(s), "parameters": hashed(given.get(s, {}), plan.task if s == STAGES[0] else ""), "files": {}, "modules": {}}}
-              for s in STAGES]  # fmt: skip
+    stages = [
+        {
+            "name": s,
+            "status": "pending",
+            "seconds": None,
+            "started": None,
+            "inputs": {
+                "notebook": code_hash(s),
+                "parameters": hashed(given.get(s, {}), plan.task if s == STAGES[0] else ""),
+                "files": {},
+                "modules": {},
+            },
+        }
+        for s in STAGES
+    ]
     libraries = installed()
-    return {"run": name, "task": plan.name, "parameters": given, "stages": stages, "outcome": "pending",
-            "versions": {"python": platform.python_version(), **{k.replace("-", "_") if k == "ml-workflow" else k: v for k, v in libraries.items()}}}  # fmt: skip
+    return {
+        "run": name,
+        "task": plan.name,
+        "parameters": given,
+        "stages": stages,
+        "outcome": "pending",
+        "versions": {
+            "python": platform.python_version(),
+            **{k.replace("-", "_") if k == "ml-workflow" else k: v for k, v in libraries.items()},
+        },
+    }
 
 
 @cache
@@ -183,7 +274,9 @@ def hashed(values: dict[str, Any], task: str) -> str:
     return hashlib.sha256(json.dumps([values, task], sort_keys=True).encode()).hexdigest()
 
 
-def reuse(folder: Path, stage: dict[str, Any], record: dict[str, Any], earlier: list[dict[str, Any]]) -> bool:
+def reuse(
+    folder: Path, stage: dict[str, Any], record: dict[str, Any], earlier: list[dict[str, Any]]
+) -> bool:
     """Hard-link what an earlier run made of this stage if everything it read is unchanged; whether it was so."""
     for old in earlier:
         found = next((s for s in old["stages"] if s["name"] == stage["name"]), None)
@@ -192,7 +285,9 @@ def reuse(folder: Path, stage: dict[str, Any], record: dict[str, Any], earlier: 
             with suppress(FileNotFoundError, FileExistsError):
                 for name in [f"{stage['name']}.ipynb", *(f"files/{n}" for n in found["made"])]:
                     link(source / name, folder / name)
-                with suppress(FileNotFoundError):  # a run that was killed has not rendered its last page
+                with suppress(
+                    FileNotFoundError
+                ):  # a run that was killed has not rendered its last page
                     link(source / f"{stage['name']}.html", folder / f"{stage['name']}.html")
                 stage |= {k: found[k] for k in ("verdict", "made", "started", "inputs")}
                 stage |= {"status": "reused", "seconds": 0.0, "from": found.get("from", old["run"])}
@@ -202,7 +297,9 @@ def reuse(folder: Path, stage: dict[str, Any], record: dict[str, Any], earlier: 
 
 def unchanged(folder: Path, stage: dict[str, Any], found: dict[str, Any]) -> bool:
     """Whether code, parameters and every file and module that was read are what they were."""
-    if found["status"] not in ("done", "reused", "stopped") or any(found["inputs"][k] != stage["inputs"][k] for k in ("notebook", "parameters")):
+    if found["status"] not in ("done", "reused", "stopped") or any(
+        found["inputs"][k] != stage["inputs"][k] for k in ("notebook", "parameters")
+    ):
         return False
     for name, sha in {**found["inputs"]["files"], **found["inputs"]["modules"]}.items():
         own, outside = folder / "files" / name, root() / name
@@ -240,7 +337,10 @@ def render_missing(record: dict[str, Any]) -> None:
     """Write the pages that a kill kept from being written after their stage had ended."""
     folder = reports() / record["run"]
     for stage in record["stages"]:
-        if stage["status"] in ("done", "reused", "stopped") and not (folder / f"{stage['name']}.html").exists():
+        if (
+            stage["status"] in ("done", "reused", "stopped")
+            and not (folder / f"{stage['name']}.html").exists()
+        ):
             pages.write_page(folder, stage["name"], shown(stage))
     if not (folder / "index.html").exists():
         write_summary(folder, record)

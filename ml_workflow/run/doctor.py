@@ -51,7 +51,13 @@ def python() -> Finding:
     """Python 3.11 to 3.13."""
     found = ".".join(map(str, sys.version_info[:3]))
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return Finding("Python", found, "" if fits else "install Python 3.11, 3.12 or 3.13, remove .venv, then: make setup PYTHON=python3.12")
+    return Finding(
+        "Python",
+        found,
+        ""
+        if fits
+        else "install Python 3.11, 3.12 or 3.13, remove .venv, then: make setup PYTHON=python3.12",
+    )
 
 
 def program(name: str, remedy: str, for_tests: bool = False) -> Finding:
@@ -63,7 +69,11 @@ def program(name: str, remedy: str, for_tests: bool = False) -> Finding:
 def openmp() -> Finding:
     """The OpenMP library that LightGBM loads."""
     found = ctypes.util.find_library("omp" if sys.platform == "darwin" else "gomp")
-    return Finding("OpenMP", found or "not found", "" if found else "apt-get install libgomp1 (macOS: brew install libomp)")
+    return Finding(
+        "OpenMP",
+        found or "not found",
+        "" if found else "apt-get install libgomp1 (macOS: brew install libomp)",
+    )
 
 
 def packages() -> Finding:
@@ -71,7 +81,9 @@ def packages() -> Finding:
     lines = (root() / "requirements.lock").read_text(encoding="utf-8").splitlines()
     wanted = [need for line in lines if (need := needed(line))]
     other = [need.name for need in wanted if installed(need.name) not in need.specifier]
-    found = f"{len(wanted) - len(other)} of {len(wanted)} as in requirements.lock" + (f"; not {', '.join(other[:5])}" if other else "")
+    found = f"{len(wanted) - len(other)} of {len(wanted)} as in requirements.lock" + (
+        f"; not {', '.join(other[:5])}" if other else ""
+    )
     return Finding("packages", found, "make setup" if other else "")
 
 
@@ -95,22 +107,40 @@ def installed(name: str) -> str:
 def room() -> Finding:
     """Free space where the project lies."""
     free = shutil.disk_usage(root()).free
-    return Finding("free disk", f"{free / 1e9:.1f} GB", "" if free >= ROOM else "make room for 2 GB; `ml-workflow runs --prune` removes old runs")
+    return Finding(
+        "free disk",
+        f"{free / 1e9:.1f} GB",
+        "" if free >= ROOM else "make room for 2 GB; `ml-workflow runs --prune` removes old runs",
+    )
 
 
 def writable(folder: Path, name: str) -> Finding:
     """Whether a folder, or the nearest above it that exists, can be written."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     may = os.access(there, os.W_OK)
-    return Finding(f"may write {name}", str(folder), "" if may else f"chown -R $USER {there}" + (", or set ML_WORKFLOW_REPORTS to a folder of yours" if name == "reports" else ""))
+    return Finding(
+        f"may write {name}",
+        str(folder),
+        ""
+        if may
+        else f"chown -R $USER {there}"
+        + (", or set ML_WORKFLOW_REPORTS to a folder of yours" if name == "reports" else ""),
+    )
 
 
 def database() -> Finding:
     """MLflow's database, already migrated; with a server of one's own none is needed."""
     if address := os.environ.get("MLFLOW_TRACKING_URI", ""):
-        return Finding("MLflow", "as MLFLOW_TRACKING_URI says" if not address.startswith("sqlite") else "a database of your own")
+        return Finding(
+            "MLflow",
+            "as MLFLOW_TRACKING_URI says"
+            if not address.startswith("sqlite")
+            else "a database of your own",
+        )
     path = root() / "var" / "mlflow.db"
-    return Finding("MLflow", "var/mlflow.db", "" if migrated(path) else "rm -f var/mlflow.db && make setup")
+    return Finding(
+        "MLflow", "var/mlflow.db", "" if migrated(path) else "rm -f var/mlflow.db && make setup"
+    )
 
 
 def migrated(path: Path) -> bool:
@@ -127,23 +157,50 @@ def in_step() -> Finding:
     with TemporaryDirectory() as name:
         copy, package = Path(name), root() / "ml_workflow"
         for folder in ("nbs", "ml_workflow"):
-            shutil.copytree(root() / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+            shutil.copytree(
+                root() / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", ".*")
+            )
         for file in ("settings.ini", "pyproject.toml"):
             shutil.copy(root() / file, copy)
-        done = subprocess.run([Path(sys.executable).with_name("nbdev-export")], cwd=copy, capture_output=True, text=True)
-        other = [file.name for file in sorted(package.glob("*.py")) if file.read_bytes() != (copy / "ml_workflow" / file.name).read_bytes()]
+        done = subprocess.run(
+            [Path(sys.executable).with_name("nbdev-export")],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+        )
+        other = [
+            file.name
+            for file in sorted(package.glob("*.py"))
+            if file.read_bytes() != (copy / "ml_workflow" / file.name).read_bytes()
+        ]
     failed = done.stderr.strip().splitlines()[-1] if done.returncode else ""
-    return Finding("export", failed or (f"differs in {', '.join(other)}" if other else "the package is what the notebooks export"), "make export" if failed or other else "")
+    return Finding(
+        "export",
+        failed
+        or (
+            f"differs in {', '.join(other)}"
+            if other
+            else "the package is what the notebooks export"
+        ),
+        "make export" if failed or other else "",
+    )
 
 
 def chromium() -> Finding:
     """The browser that tests open pages with."""
-    return next((found for name in ("chromium", "google-chrome") if not (found := program(name, "", True)).found.startswith("not")),
-                Finding("chromium", "not found", "apt-get install chromium fonts-dejavu-core", True))  # fmt: skip
+    return next(
+        (
+            found
+            for name in ("chromium", "google-chrome")
+            if not (found := program(name, "", True)).found.startswith("not")
+        ),
+        Finding("chromium", "not found", "apt-get install chromium fonts-dejavu-core", True),
+    )
 
 
 def postgresql() -> Finding:
     """The database server that tests start."""
     found = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=None)
-    return Finding("PostgreSQL", str(found or "not found"), "" if found else "apt-get install postgresql", True)
-
+    return Finding(
+        "PostgreSQL", str(found or "not found"), "" if found else "apt-get install postgresql", True
+    )

@@ -60,7 +60,9 @@ class Child:
         self.lease = socket.socket(socket.AF_UNIX)
         self.lease.settimeout(STARTED_WITHIN)
         address = str(self.connection_file.with_suffix(""))
-        write_connection_file(str(self.connection_file), ip=address, key=uuid4().hex.encode(), transport="ipc")
+        write_connection_file(
+            str(self.connection_file), ip=address, key=uuid4().hex.encode(), transport="ipc"
+        )
         try:
             self.lease.connect(str(directory / "parent"))
             request = ["-f", str(self.connection_file), *arguments]
@@ -198,7 +200,9 @@ class WarmManager(IpcManager):
             self.connection_file = str(child.connection_file)
             self.load_connection_file()
             self._connection_file_written = True
-            self.provisioner = WarmProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+            self.provisioner = WarmProvisioner(
+                kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
+            )
             self.provisioner.process = child
         return await super()._async_pre_start_kernel(**options)
 
@@ -264,14 +268,20 @@ class Parent:
 
     def start(self) -> subprocess.Popen[bytes] | None:
         """A new warm parent, isolated from terminal, notebook and working directory of this process."""
-        environment = {n: v for n, v in os.environ.items() if n not in ("JPY_PARENT_PID", "MPLBACKEND")}
+        environment = {
+            n: v for n, v in os.environ.items() if n not in ("JPY_PARENT_PID", "MPLBACKEND")
+        }
         handle = self.listener.fileno()
         arguments = [str(WARM), str(handle), str(self.directory), str(os.getpid())]
         command = [sys.executable, "-Xfrozen_modules=off", "-c", START, *arguments]
         with self.lock:
             if not self.closing:
                 self.process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, pass_fds=[handle], env=environment, start_new_session=True
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[handle],
+                    env=environment,
+                    start_new_session=True,
                 )
                 return self.process
         return None
@@ -299,7 +309,9 @@ def kernels(kind: Literal["auto", "warm", "stock"] = "auto") -> Iterator[Kernels
     """Kernels for a run, none of which outlives it; "auto" is warm where fork is sound, that is on Linux."""
     warm = kind == "warm" or (kind == "auto" and sys.platform == "linux")
     if warm and sys.platform != "linux":
-        raise Refusal(f"Warm kernels need Linux, and this is {sys.platform}: use --kernels stock, or auto.")
+        raise Refusal(
+            f"Warm kernels need Linux, and this is {sys.platform}: use --kernels stock, or auto."
+        )
     directory = runtime_directory()
     given = Kernels(directory, "warm" if warm else "stock")
     parent = Parent(directory) if warm else None

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
+from ..draft.draft import Guess, as_yaml, draft
 from ..errors import Refusal
+from ..store.address import is_database
 from ..store.files import root
-from ..store.tables import is_database
-from .draft import Guess, as_yaml, draft
 
 README = """# {name}
 
@@ -49,9 +49,14 @@ the modules exported from them, tasks and data alone, then exports anew and test
 """
 
 
-def new(place: Path, name: str, data: str, target: str, query: str | None = None) -> dict[str, Guess]:
+def new(
+    place: Path, name: str, data: str, target: str, query: str | None = None
+) -> dict[str, Guess]:
     """Make the repository at `place`, whole or not at all, and give the guesses of its task; a Refusal when something given is wrong."""
-    place, source = place.expanduser().absolute(), data if is_database(data) else str(Path(data).expanduser().absolute())
+    place, source = (
+        place.expanduser().absolute(),
+        data if is_database(data) else str(Path(data).expanduser().absolute()),
+    )
     check(place, name)
     commit = template_commit()
     guesses = draft(source, target, query)
@@ -63,8 +68,12 @@ def new(place: Path, name: str, data: str, target: str, query: str | None = None
             copy_template(made, commit, {"name": name, "data": uri, "target": target})
             keep_table(made / "data", source)
             (made / "tasks").mkdir()
-            (made / "tasks" / f"{name}.yaml").write_text(as_yaml(name, uri, target, query, guesses), encoding="utf-8")
-            (made / "README.md").write_text(README.format(name=name, target=target), encoding="utf-8")
+            (made / "tasks" / f"{name}.yaml").write_text(
+                as_yaml(name, uri, target, query, guesses), encoding="utf-8"
+            )
+            (made / "README.md").write_text(
+                README.format(name=name, target=target), encoding="utf-8"
+            )
             rename(made, name, target)
             commit_all(made, f"{name}, from ml-workflow at {commit[:12]}")
             made.rename(place)
@@ -76,11 +85,17 @@ def new(place: Path, name: str, data: str, target: str, query: str | None = None
 def check(place: Path, name: str) -> None:
     """Refuse a name that cannot name a package and a task, and a place that is taken or lies in the template."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise Refusal(f"--name is {name!r}: a project's name begins with a letter and has letters, digits, - and _.")
+        raise Refusal(
+            f"--name is {name!r}: a project's name begins with a letter and has letters, digits, - and _."
+        )
     if place.resolve().is_relative_to(root().resolve()):
-        raise Refusal(f"{place} lies within the template: choose a folder beside it, such as ../{name}.")
+        raise Refusal(
+            f"{place} lies within the template: choose a folder beside it, such as ../{name}."
+        )
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise Refusal(f"{place} exists and is not empty: choose another folder; nothing was written.")
+        raise Refusal(
+            f"{place} exists and is not empty: choose another folder; nothing was written."
+        )
 
 
 def git(folder: Path, *words: str) -> str:
@@ -94,9 +109,13 @@ def git(folder: Path, *words: str) -> str:
 def template_commit() -> str:
     """The commit that the project is taken from; a Refusal outside the template or a clone of it."""
     if not (root() / "copier.yml").exists():
-        raise Refusal(f"{root()} is a project and no template (copier.yml is missing): run `ml-workflow new` in a clone of ml-workflow.")
+        raise Refusal(
+            f"{root()} is a project and no template (copier.yml is missing): run `ml-workflow new` in a clone of ml-workflow."
+        )
     if not (root() / ".git").exists():
-        raise Refusal(f"{root()} has no git history, so no update could be told from what a project took: clone ml-workflow by git.")
+        raise Refusal(
+            f"{root()} has no git history, so no update could be told from what a project took: clone ml-workflow by git."
+        )
     return git(root(), "rev-parse", "HEAD")
 
 
@@ -106,7 +125,12 @@ def copy_template(made: Path, commit: str, answers: dict[str, str]) -> None:
 
     run_copy(str(root()), made, data=answers, vcs_ref=commit, defaults=True, quiet=True)
     kept = made / ".copier-answers.yml"
-    kept.write_text(kept.read_text(encoding="utf-8").replace(f"_src_path: {root()}\n", yaml.safe_dump({"_src_path": address(commit)})), encoding="utf-8")
+    kept.write_text(
+        kept.read_text(encoding="utf-8").replace(
+            f"_src_path: {root()}\n", yaml.safe_dump({"_src_path": address(commit)})
+        ),
+        encoding="utf-8",
+    )
 
 
 def address(commit: str) -> str:
@@ -114,13 +138,20 @@ def address(commit: str) -> str:
     if not git(root(), "branch", "--remotes", "--contains", commit, "--list", "origin/*"):
         return str(root())
     url = urlsplit(git(root(), "remote", "get-url", "origin"))
-    return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2])) if url.scheme.startswith("http") else urlunsplit(url)
+    return (
+        urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
+        if url.scheme.startswith("http")
+        else urlunsplit(url)
+    )
 
 
 def keep_table(folder: Path, source: str) -> None:
     """A copy of the table in data/, which git leaves alone: what is private must not get into a history unasked."""
     folder.mkdir()
-    (folder / ".gitignore").write_text("# Tables stay out of git. Remove this file to keep them in it.\n*\n!.gitignore\n", encoding="utf-8")
+    (folder / ".gitignore").write_text(
+        "# Tables stay out of git. Remove this file to keep them in it.\n*\n!.gitignore\n",
+        encoding="utf-8",
+    )
     if Path(source).is_dir():
         shutil.copytree(source, folder / Path(source).name)
     elif not is_database(source):
@@ -131,21 +162,51 @@ def rename(made: Path, name: str, target: str) -> None:
     """The project's name where it is declared, and its task where a run begins."""
     replace(made / "settings.ini", "lib_name", f"lib_name = {name}")
     replace(made / "settings.ini", "title", f"title = {name}")
-    replace(made / "settings.ini", "description", f"description = What is {target}? From the question to an A/B-tested model.".replace("%", ""))
+    replace(
+        made / "settings.ini",
+        "description",
+        f"description = What is {target}? From the question to an A/B-tested model.".replace(
+            "%", ""
+        ),
+    )
     replace(made / "pyproject.toml", "name", f'name = "{name}"')
     notebook = made / "nbs" / "00_define.ipynb"
-    notebook.write_text(re.sub(r'task: str = \\".*?\\"', rf'task: str = \\"{name}\\"', notebook.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+    notebook.write_text(
+        re.sub(
+            r'task: str = \\".*?\\"',
+            rf'task: str = \\"{name}\\"',
+            notebook.read_text(encoding="utf-8"),
+            count=1,
+        ),
+        encoding="utf-8",
+    )
 
 
 def replace(path: Path, key: str, line: str) -> None:
     """Write a line in the place of the first that sets the key."""
-    path.write_text(re.sub(rf"^{key} = .*$", lambda _: line, path.read_text(encoding="utf-8"), count=1, flags=re.MULTILINE), encoding="utf-8")
+    path.write_text(
+        re.sub(
+            rf"^{key} = .*$",
+            lambda _: line,
+            path.read_text(encoding="utf-8"),
+            count=1,
+            flags=re.MULTILINE,
+        ),
+        encoding="utf-8",
+    )
 
 
 def commit_all(made: Path, message: str) -> None:
     """A new repository with one commit; where git does not know who commits, the project does."""
     git(made, "init", "--quiet", "--initial-branch=main")
     git(made, "add", "--all")
-    known = subprocess.run(["git", "config", "user.email"], cwd=made, capture_output=True).returncode == 0
-    author = () if known else ("-c", "user.name=ml-workflow new", "-c", "user.email=ml-workflow@example.com")
+    known = (
+        subprocess.run(["git", "config", "user.email"], cwd=made, capture_output=True).returncode
+        == 0
+    )
+    author = (
+        ()
+        if known
+        else ("-c", "user.name=ml-workflow new", "-c", "user.email=ml-workflow@example.com")
+    )
     git(made, *author, "commit", "--quiet", "--no-verify", "--no-gpg-sign", f"--message={message}")

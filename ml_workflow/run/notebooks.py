@@ -36,7 +36,9 @@ def stage_named(word: str) -> str:
     """The stage of that name, number or both: '03_poc', 'poc' or '3'."""
     found = [s for s in STAGES if word in (s, s[3:], s[:2], str(int(s[:2])))]
     if not found:
-        raise Refusal(f"There is no stage {word!r}.{nearest(word, STAGES)} The stages are {', '.join(STAGES)}.")
+        raise Refusal(
+            f"There is no stage {word!r}.{nearest(word, STAGES)} The stages are {', '.join(STAGES)}."
+        )
     return found[0]
 
 
@@ -52,8 +54,14 @@ def parameters(stage: str) -> dict[str, Parameter]:
     cells = [c for c in notebook(stage).cells if "parameters" in c.metadata.get("tags", [])]
     declared = {}
     for node in ast.parse("\n".join(c.source for c in cells)).body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-            declared[node.target.id] = Parameter(ast.unparse(node.annotation), ast.literal_eval(node.value))
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and node.value is not None
+        ):
+            declared[node.target.id] = Parameter(
+                ast.unparse(node.annotation), ast.literal_eval(node.value)
+            )
     return declared
 
 
@@ -83,7 +91,9 @@ def _addressed(name: str) -> tuple[list[str], str]:
     if not having:
         known = sorted({p for s in stages for p in parameters(s)} - set(RESERVED))
         where = f"{stages[0]} has" if stage else "No notebook has"
-        raise Refusal(f"{where} {'no' if stage else 'a'} parameter {short!r}.{nearest(short, known)} There are: {', '.join(known)}.")
+        raise Refusal(
+            f"{where} {'no' if stage else 'a'} parameter {short!r}.{nearest(short, known)} There are: {', '.join(known)}."
+        )
     return having, short
 
 
@@ -102,7 +112,9 @@ def typed(name: str, value: Any, wanted: str) -> Any:
     if not fits.get(wanted, True):
         raise Refusal(f"The parameter {name} takes {WORDS[wanted]}, but {value!r} was given.")
     if isinstance(parsed, str) and re.match(r"[\w+]+://[^/@]*:(?!\$\{\w+\}@)[^/@]*@", parsed):
-        raise Refusal(f"The parameter {name} holds a password, and parameters stand in the run's record: write ${{NAME}} for it, and set NAME in the environment.")
+        raise Refusal(
+            f"The parameter {name} holds a password, and parameters stand in the run's record: write ${{NAME}} for it, and set NAME in the environment."
+        )
     return float(parsed) if wanted == "float" else parsed
 
 
@@ -122,7 +134,9 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} is not YAML: {getattr(error, 'problem', None) or 'it is not text'}.") from None
+        raise Refusal(
+            f"{path} is not YAML: {getattr(error, 'problem', None) or 'it is not text'}."
+        ) from None
 
 
 def from_file(path: Path) -> dict[str, Any]:
@@ -134,5 +148,9 @@ def from_file(path: Path) -> dict[str, Any]:
         raise Refusal(f"{path} must be a mapping of names to values.")
     flat: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= {f"{key}.{n}": v for n, v in value.items()} if isinstance(value, dict) else {str(key): value}
+        flat |= (
+            {f"{key}.{n}": v for n, v in value.items()}
+            if isinstance(value, dict)
+            else {str(key): value}
+        )
     return flat

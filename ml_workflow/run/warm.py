@@ -29,13 +29,41 @@ import psutil
 from ipykernel.kernelapp import IPKernelApp
 
 LIBRARIES = [
-    "ipykernel.debugger", "IPython.core.completer", "numpy", "numpy.random", "pandas", "duckdb", "pydantic", "yaml",
-    "matplotlib.pyplot", "matplotlib.backends.backend_agg", "scipy.stats", "scipy.optimize", "seaborn",
-    "sklearn.calibration", "sklearn.compose", "sklearn.dummy", "sklearn.ensemble", "sklearn.inspection",
-    "sklearn.linear_model", "sklearn.model_selection", "sklearn.pipeline", "skrub", "pandera.pandas", "lightgbm",
-    "pyarrow.parquet", "skops.io", "optuna", "tqdm", "sqlalchemy", "dask.dataframe", "distributed", "xgboost",
-    "catboost", "mlflow",
-]  # fmt: skip
+    "ipykernel.debugger",
+    "IPython.core.completer",
+    "numpy",
+    "numpy.random",
+    "pandas",
+    "duckdb",
+    "pydantic",
+    "yaml",
+    "matplotlib.pyplot",
+    "matplotlib.backends.backend_agg",
+    "scipy.stats",
+    "scipy.optimize",
+    "seaborn",
+    "sklearn.calibration",
+    "sklearn.compose",
+    "sklearn.dummy",
+    "sklearn.ensemble",
+    "sklearn.inspection",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "sklearn.pipeline",
+    "skrub",
+    "pandera.pandas",
+    "lightgbm",
+    "pyarrow.parquet",
+    "skops.io",
+    "optuna",
+    "tqdm",
+    "sqlalchemy",
+    "dask.dataframe",
+    "distributed",
+    "xgboost",
+    "catboost",
+    "mlflow",
+]
 """In the order in which notebooks want them. Importing them starts no Python thread (a test sees to it)."""
 SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36
 RUNNER_DIED = signal.SIGHUP
@@ -231,7 +259,10 @@ class Stream(io.TextIOBase):
 
 def import_quietly(library: str) -> None:
     """Import a library. One that is missing or broken is told by the notebook that imports it."""
-    output, errors = contextlib.redirect_stdout(Stream("stdout")), contextlib.redirect_stderr(Stream("stderr"))
+    output, errors = (
+        contextlib.redirect_stdout(Stream("stdout")),
+        contextlib.redirect_stderr(Stream("stderr")),
+    )
     with contextlib.suppress(Exception), output, errors:
         importlib.import_module(library)
 

@@ -20,14 +20,15 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import multiprocess
 from pydantic_core import from_json, to_json
 
-from ..store.decisions import Conflict, Outcome, Unavailable, keep_outcomes
+from ..store.database import Unavailable
+from ..store.decisions import Conflict, Outcome, keep_outcomes
+from .batching import Groups
 from .decide import Deciding, Item, answer
-from .groups import Groups
 from .guard import Guard
 from .keys import Key
-from .live import Live
 from .model import Model
 from .openapi import document
+from .reload import Live
 from .rows import Fault, Row, faults, is_time
 
 LARGE = 65_536
@@ -48,11 +49,19 @@ def is_name(value: Any) -> bool:
 
 
 NAME = "is text of 1 to 200 characters"
-ITEM = {"unit": Rule(NAME, is_name), "row": Rule("is an object by column", lambda value: isinstance(value, dict))}
+ITEM = {
+    "unit": Rule(NAME, is_name),
+    "row": Rule("is an object by column", lambda value: isinstance(value, dict)),
+}
 OUTCOME = {
     "value": Rule("is a number", lambda value: type(value) in (int, float) and abs(value) <= 1e300),
-    "event_time": Rule("is a moment in ISO 8601", lambda value: value is None or is_time(value), True),
-    **{name: Rule(NAME, lambda value: value is None or is_name(value), True) for name in ("decision", "unit", "key")},
+    "event_time": Rule(
+        "is a moment in ISO 8601", lambda value: value is None or is_time(value), True
+    ),
+    **{
+        name: Rule(NAME, lambda value: value is None or is_name(value), True)
+        for name in ("decision", "unit", "key")
+    },
 }
 
 
@@ -64,7 +73,13 @@ class Limits:
     batch: int = 10_000
 
 
-def application(live: Live, keys: list[Key], limits: Limits | None = None, explore: float = 0.0, serve_unwritten: bool = False) -> FastAPI:
+def application(
+    live: Live,
+    keys: list[Key],
+    limits: Limits | None = None,
+    explore: float = 0.0,
+    serve_unwritten: bool = False,
+) -> FastAPI:
     """The API over what is live, to be served by any ASGI server."""
     limits, groups = limits or Limits(), Groups()
     deciding = Deciding(live, groups, explore, serve_unwritten)
@@ -88,10 +103,16 @@ def application(live: Live, keys: list[Key], limits: Limits | None = None, explo
     @app.post("/decide")
     async def decide(request: Request) -> Response:
         raw = await content(request)
-        body, items = await asyncio.to_thread(read_items, raw, live, limits.batch) if len(raw) > LARGE else read_items(raw, live, limits.batch)
+        body, items = (
+            await asyncio.to_thread(read_items, raw, live, limits.batch)
+            if len(raw) > LARGE
+            else read_items(raw, live, limits.batch)
+        )
         key = request.headers.get("idempotency-key", "")
         if len(key) > 200:
-            raise HTTPException(400, "The header Idempotency-Key is longer than 200 characters: give a shorter one.")
+            raise HTTPException(
+                400, "The header Idempotency-Key is longer than 200 characters: give a shorter one."
+            )
         try:
             made = await deciding(items, key, hashlib.sha256(raw).hexdigest())
         except Conflict as conflict:
@@ -115,7 +136,15 @@ def application(live: Live, keys: list[Key], limits: Limits | None = None, explo
     @app.get("/version")
     async def version() -> Response:
         model = live.model
-        return json_of({"task": model.name, "version": model.version, "digest": model.release.digest, "run": model.release.card["run"], "path": model.path})
+        return json_of(
+            {
+                "task": model.name,
+                "version": model.version,
+                "digest": model.release.digest,
+                "run": model.release.card["run"],
+                "path": model.path,
+            }
+        )
 
     @app.get("/health")
     async def health() -> Response:
@@ -124,7 +153,9 @@ def application(live: Live, keys: list[Key], limits: Limits | None = None, explo
     @app.get("/ready")
     async def ready() -> Response:
         fault = await asyncio.to_thread(live.ready)
-        return json_of({"ready": not fault, "detail": fault or live.registry_fault}, 503 if fault else 200)
+        return json_of(
+            {"ready": not fault, "detail": fault or live.registry_fault}, 503 if fault else 200
+        )
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -137,8 +168,13 @@ def application(live: Live, keys: list[Key], limits: Limits | None = None, explo
     @app.get("/docs")
     async def docs() -> Response:
         return get_swagger_ui_html(
-            openapi_url="openapi.json", title=live.task, swagger_js_url="docs/swagger-ui-bundle.js", swagger_css_url="docs/swagger-ui.css",
-            swagger_favicon_url="data:,", swagger_ui_parameters={"validatorUrl": None})  # fmt: skip
+            openapi_url="openapi.json",
+            title=live.task,
+            swagger_js_url="docs/swagger-ui-bundle.js",
+            swagger_css_url="docs/swagger-ui.css",
+            swagger_favicon_url="data:,",
+            swagger_ui_parameters={"validatorUrl": None},
+        )
 
     app.mount("/docs", StaticFiles(directory=Path(swagger_ui.__file__).parent / "static"))
     return app
@@ -198,7 +234,9 @@ def read_items(raw: bytes, live: Live, batch: int) -> tuple[Any, list[Item]]:
     given = several(body, batch)
     rows = [one["row"] if isinstance(one.get("row"), dict) else {} for one in given]
     models = [live.model, *filter(None, [live.challenger])]
-    doubtful = [column for model in models if not model.quick.keeps(rows) for column in model.columns]
+    doubtful = [
+        column for model in models if not model.quick.keeps(rows) for column in model.columns
+    ]
     columns = [column for i, column in enumerate(doubtful) if column not in doubtful[:i]]
     refuse([*broken(ITEM, given), *faults(columns, rows)])
     return body, [Item(one["unit"], one["row"]) for one in given]
@@ -208,9 +246,23 @@ def read_outcomes(raw: bytes, batch: int) -> list[Outcome]:
     """A body of outcomes; without a time of its own, an outcome is of now."""
     now = time.time()
     given = several(read(raw), batch)
-    nameless = [(i, "decision", "is there, or else unit") for i, one in enumerate(given) if not (one.get("decision") or one.get("unit"))]
+    nameless = [
+        (i, "decision", "is there, or else unit")
+        for i, one in enumerate(given)
+        if not (one.get("decision") or one.get("unit"))
+    ]
     refuse([*broken(OUTCOME, given), *nameless])
-    return [Outcome(float(one["value"]), moment(one.get("event_time"), now), now, one.get("decision"), one.get("unit"), one.get("key") or "") for one in given]
+    return [
+        Outcome(
+            float(one["value"]),
+            moment(one.get("event_time"), now),
+            now,
+            one.get("decision"),
+            one.get("unit"),
+            one.get("key") or "",
+        )
+        for one in given
+    ]
 
 
 def moment(text: str | None, now: float) -> float:
@@ -223,9 +275,13 @@ def several(body: Any, batch: int) -> list[dict[str, Any]]:
     """One object or several, as a list."""
     found = [body] if isinstance(body, dict) else body
     if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
-        raise HTTPException(422, "Send an object, or a list of them, as the schema under /docs says.")
+        raise HTTPException(
+            422, "Send an object, or a list of them, as the schema under /docs says."
+        )
     if len(found) > batch:
-        raise HTTPException(422, f"These are {len(found):,} rows; send at most {batch:,} at a time.")
+        raise HTTPException(
+            422, f"These are {len(found):,} rows; send at most {batch:,} at a time."
+        )
     return found
 
 
@@ -239,5 +295,8 @@ def broken(rules: dict[str, Rule], given: list[dict[str, Any]]) -> Iterator[Faul
 
 def refuse(found: Iterable[Fault]) -> None:
     """Answer that a body has faults, in the order of its rows: row, column and rule, and no value."""
-    if told := [{"row": row, "column": column, "rule": rule} for row, column, rule in sorted(found, key=itemgetter(0))]:
+    if told := [
+        {"row": row, "column": column, "rule": rule}
+        for row, column, rule in sorted(found, key=itemgetter(0))
+    ]:
         raise HTTPException(422, told)

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..experiments.lifecycle import CURRENT, RELEASE, exposures, served
 from ..store.committer import Committer
-from ..store.decisions import Decision, Exposure, Request, Unavailable
-from .experiments import CURRENT, RELEASE, exposures, served
-from .groups import Groups
-from .live import LOG, Live
+from ..store.database import Unavailable
+from ..store.decisions import Decision, Exposure, Request
+from .batching import Groups
 from .model import Model
+from .reload import LOG, Live
 from .rows import Row
 
 LUCK = Random()
@@ -46,8 +47,15 @@ class Asked:
 class Deciding:
     """Decides and writes; `explore` is the share of the release's decisions that are drawn at random."""
 
-    def __init__(self, live: Live, groups: Groups, explore: float = 0.0, serve_unwritten: bool = False) -> None:
-        self.live, self.groups, self.explore, self.serve_unwritten = live, groups, explore, serve_unwritten
+    def __init__(
+        self, live: Live, groups: Groups, explore: float = 0.0, serve_unwritten: bool = False
+    ) -> None:
+        self.live, self.groups, self.explore, self.serve_unwritten = (
+            live,
+            groups,
+            explore,
+            serve_unwritten,
+        )
         self.arms: dict[tuple[str, str], str] = {}
 
     async def __call__(self, items: Sequence[Item], key: str, body: str) -> list[Decision]:
@@ -60,7 +68,9 @@ class Deciding:
             if not self.serve_unwritten:
                 raise
             model = self.live.model
-            made = await self.groups(self.decided, [Asked(item, model, CURRENT, failed=True) for item in items])
+            made = await self.groups(
+                self.decided, [Asked(item, model, CURRENT, failed=True) for item in items]
+            )
             return [replace(decision, id="") for decision in made]
 
     async def _made(self, asked: Sequence[Asked]) -> list[Decision]:
@@ -68,8 +78,16 @@ class Deciding:
         try:
             return await self.groups(self.decided, asked)
         except Exception as error:  # whatever a model says to rows that it was not made for
-            LOG.warning(json.dumps({"fault": f"The model cannot score a request of {len(asked)} rows ({type(error).__name__}): the current process decides."}))
-            return await self.groups(self.decided, [replace(one, by=CURRENT, shadow=False, failed=True) for one in asked])
+            LOG.warning(
+                json.dumps(
+                    {
+                        "fault": f"The model cannot score a request of {len(asked)} rows ({type(error).__name__}): the current process decides."
+                    }
+                )
+            )
+            return await self.groups(
+                self.decided, [replace(one, by=CURRENT, shadow=False, failed=True) for one in asked]
+            )
 
     def _committer(self) -> Committer:
         if self.live.committer is None:
@@ -86,9 +104,18 @@ class Deciding:
         arms = await self._arms([exposure for exposure in wanted if exposure])
         tried = self.live.challenger or model
         return [
-            Asked(one.item, tried, served(experiment, arm := arms[exposure[:2]]), experiment.id, arm, experiment.shadow and not experiment.killed)
-            if exposure else one for one, exposure in zip(outside, wanted, strict=True)
-        ]  # fmt: skip
+            Asked(
+                one.item,
+                tried,
+                served(experiment, arm := arms[exposure[:2]]),
+                experiment.id,
+                arm,
+                experiment.shadow and not experiment.killed,
+            )
+            if exposure
+            else one
+            for one, exposure in zip(outside, wanted, strict=True)
+        ]
 
     async def _arms(self, wanted: Sequence[Exposure]) -> dict[tuple[str, str], str]:
         """The arm that stands for each unit, by experiment and unit; what is not known yet is asked of the database."""
@@ -106,7 +133,9 @@ class Deciding:
         found: dict[int, Decision] = {}
         for number, model in models.items():
             places = [i for i, one in enumerate(asked) if id(one.model) == number]
-            found |= dict(zip(places, self._decided(model, [asked[i] for i in places]), strict=True))
+            found |= dict(
+                zip(places, self._decided(model, [asked[i] for i in places]), strict=True)
+            )
         return [found[i] for i in range(len(asked))]
 
     def _decided(self, model: Model, asked: Sequence[Asked]) -> list[Decision]:
@@ -121,13 +150,28 @@ class Deciding:
     def _decision(self, one: Asked, score: Any, best: Any, today: Any) -> Decision:
         """What is written: without a score, or with one in shadow, the current process decided."""
         model = one.model
-        action, propensity = (today, 1.0) if one.by == CURRENT else explored(best, model.actions, self.explore)
+        action, propensity = (
+            (today, 1.0) if one.by == CURRENT else explored(best, model.actions, self.explore)
+        )
         kept = score if one.by == RELEASE else {"shadow": score} if one.shadow else None
         row = {c.name: one.item.row.get(c.name) for c in model.columns}
-        return Decision(one.item.unit, row, f"{model.name}/{model.version}", kept, str(action), time.time(), one.experiment, one.arm, propensity, one.failed)
+        return Decision(
+            one.item.unit,
+            row,
+            f"{model.name}/{model.version}",
+            kept,
+            str(action),
+            time.time(),
+            one.experiment,
+            one.arm,
+            propensity,
+            one.failed,
+        )
 
 
-def explored(best: Any, actions: Sequence[str], share: float, chance: Random = LUCK) -> tuple[Any, float]:
+def explored(
+    best: Any, actions: Sequence[str], share: float, chance: Random = LUCK
+) -> tuple[Any, float]:
     """The best action, or with chance `share` any of them; and the chance that this one had."""
     if not share or not actions:
         return best, 1.0
@@ -140,7 +184,14 @@ def answer(model: Model, decision: Decision) -> dict[str, Any]:
     score, shadow = decision.score, isinstance(decision.score, dict)
     current = score is None or shadow
     return {
-        "id": decision.id or None, "unit": decision.unit, "decision": decision.action if model.actions else float(decision.action),
-        "by": CURRENT if current else RELEASE, "score": None if current else model.told(score), "version": decision.version.rpartition("/")[2],
-        "experiment": decision.experiment, "arm": decision.arm, "propensity": decision.propensity, "fallback": decision.fallback,
-    }  # fmt: skip
+        "id": decision.id or None,
+        "unit": decision.unit,
+        "decision": decision.action if model.actions else float(decision.action),
+        "by": CURRENT if current else RELEASE,
+        "score": None if current else model.told(score),
+        "version": decision.version.rpartition("/")[2],
+        "experiment": decision.experiment,
+        "arm": decision.arm,
+        "propensity": decision.propensity,
+        "fallback": decision.fallback,
+    }

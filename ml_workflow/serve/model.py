@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..store.registry import registered
-from ..store.release import Release
+from ..model.registry import registered
+from ..model.release import Release
 from .compiled import Score, scorer
 from .rows import Column, Quick, Row, columns_of, frame
 
@@ -42,11 +42,18 @@ class Model:
     def answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Score, decision and version of each sound row."""
         scores, actions = self.decided(self.frame(rows))
-        return [{"score": self.told(score), "decision": action, "version": self.version} for score, action in zip(scores.tolist(), actions.tolist(), strict=True)]
+        return [
+            {"score": self.told(score), "decision": action, "version": self.version}
+            for score, action in zip(scores.tolist(), actions.tolist(), strict=True)
+        ]
 
     def told(self, score: Any) -> Any:
         """A row's score as the API says it: a number, or the chance of each class by name."""
-        return dict(zip(self.release.card["classes"], score, strict=True)) if isinstance(score, list) else score
+        return (
+            dict(zip(self.release.card["classes"], score, strict=True))
+            if isinstance(score, list)
+            else score
+        )
 
     @cached_property
     def actions(self) -> list[str]:
@@ -56,7 +63,11 @@ class Model:
 
 def actions_of(release: Release) -> list[str]:
     """What a release can decide; empty where it is a number."""
-    return list(release._module("define").amounts(release.task(), release.card["classes"])) if release.card["classes"] else []
+    return (
+        list(release._module("define").amounts(release.task(), release.card["classes"]))
+        if release.card["classes"]
+        else []
+    )
 
 
 def loaded(name: str, version: str) -> Model:

@@ -8,9 +8,9 @@ import pandas as pd
 import sqlalchemy as sa
 
 from ..errors import Refusal
-from ..store.decisions import decisions
-from ..store.registry import registered
-from ..store.tables import connected
+from ..model.registry import registered
+from ..store.address import connected
+from ..store.schema import decisions
 from .score import as_promised
 
 
@@ -36,7 +36,10 @@ def replayed(url: str, decision: str) -> Replay:
     action = release.current(frame) if scores is None or shadow else release.decide(frame, scores)
     again = {"score": None if scores is None else plain(scores), "action": plain(action)}
     drawn = kept["propensity"] is not None and kept["propensity"] < 0.5
-    return Replay(kept["version"], _differences({name: then[name] for name in then if name == "score" or not drawn}, again))
+    return Replay(
+        kept["version"],
+        _differences({name: then[name] for name in then if name == "score" or not drawn}, again),
+    )
 
 
 def plain(values: Any) -> Any:
@@ -48,13 +51,29 @@ def _kept(url: str, decision: str) -> dict[str, Any]:
     """The row, version, score and action of a decision; refused when it is unknown or its row was not kept."""
     columns = [decisions.c[name] for name in ("row", "version", "score", "action", "propensity")]
     with connected(url) as connection:
-        found = connection.execute(sa.select(*columns).where(decisions.c.id == decision)).mappings().first()
+        found = (
+            connection.execute(sa.select(*columns).where(decisions.c.id == decision))
+            .mappings()
+            .first()
+        )
     if found is None or found["row"] is None:
-        raise Refusal(f"The decision {decision} " + ("is not in the decisions database: see its id." if found is None else "was kept without its row, so nothing can be computed again."))
+        raise Refusal(
+            f"The decision {decision} "
+            + (
+                "is not in the decisions database: see its id."
+                if found is None
+                else "was kept without its row, so nothing can be computed again."
+            )
+        )
     return dict(found)
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What is not the same, to the last bit; an action is kept as text."""
-    same = {name: json.dumps(then[name]) == json.dumps(now[name]) if name == "score" else str(then[name]) == str(now[name]) for name in then}
+    same = {
+        name: json.dumps(then[name]) == json.dumps(now[name])
+        if name == "score"
+        else str(then[name]) == str(now[name])
+        for name in then
+    }
     return [f"{name} was {then[name]} and is {now[name]}" for name in then if not same[name]]

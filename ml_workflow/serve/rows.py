@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
 from pydantic_core.core_schema import TypedDictField
 
-from ..store.release import Release
+from ..model.release import Release
 
 Row = dict[str, Any]
 Fault = tuple[int, str, str]
@@ -59,21 +59,46 @@ class Column:
         """What a value of JSON must be, for pydantic's core."""
         kind = self.rule["type"]
         low, high = self.bounds if kind in BOUNDS else (0, 0)
-        whole = core_schema.int_schema(ge=math.ceil(low), le=math.floor(high), strict=True) if kind == "integer" else core_schema.int_schema()  # a number's may be infinite
-        decimal = core_schema.float_schema(ge=low, le=high, strict=True, allow_inf_nan=False, multiple_of=1 if kind == "integer" else None)
-        plain: dict[str, CoreSchema] = {  # whole numbers come as decimals where a column has gaps; elsewhere that is a doubt
-            "integer": core_schema.union_schema([whole, decimal], mode="left_to_right") if self.rule["nullable"] else whole,
+        whole = (
+            core_schema.int_schema(ge=math.ceil(low), le=math.floor(high), strict=True)
+            if kind == "integer"
+            else core_schema.int_schema()
+        )  # a number's may be infinite
+        decimal = core_schema.float_schema(
+            ge=low,
+            le=high,
+            strict=True,
+            allow_inf_nan=False,
+            multiple_of=1 if kind == "integer" else None,
+        )
+        plain: dict[
+            str, CoreSchema
+        ] = {  # whole numbers come as decimals where a column has gaps; elsewhere that is a doubt
+            "integer": core_schema.union_schema([whole, decimal], mode="left_to_right")
+            if self.rule["nullable"]
+            else whole,
             "number": decimal,
             "boolean": core_schema.bool_schema(strict=True),
-            "time": core_schema.no_info_after_validator_function(a_time, core_schema.str_schema(strict=True)),
-            "text": core_schema.literal_schema(self.rule["categories"]) if self.rule.get("categories") else core_schema.str_schema(strict=True),
+            "time": core_schema.no_info_after_validator_function(
+                a_time, core_schema.str_schema(strict=True)
+            ),
+            "text": core_schema.literal_schema(self.rule["categories"])
+            if self.rule.get("categories")
+            else core_schema.str_schema(strict=True),
         }
-        return core_schema.typed_dict_field(core_schema.nullable_schema(plain[kind]) if self.rule["nullable"] else plain[kind], required=self.required)
+        return core_schema.typed_dict_field(
+            core_schema.nullable_schema(plain[kind]) if self.rule["nullable"] else plain[kind],
+            required=self.required,
+        )
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest that a number may be."""
-        return (self.rule["min"], self.rule["max"]) if "min" in self.rule else BOUNDS[self.rule["type"]]
+        return (
+            (self.rule["min"], self.rule["max"])
+            if "min" in self.rule
+            else BOUNDS[self.rule["type"]]
+        )
 
     def schema(self) -> dict[str, Any]:
         """The column as JSON Schema."""
@@ -83,7 +108,10 @@ class Column:
             low, high = self.bounds
             found |= {"minimum": low, "maximum": high}
         if kind == "time":
-            found |= {"pattern": TIME, "description": "A day or a moment in ISO 8601; without an offset as the release's own data has it."}
+            found |= {
+                "pattern": TIME,
+                "description": "A day or a moment in ISO 8601; without an offset as the release's own data has it.",
+            }
         if "categories" in self.rule:
             found |= {"enum": [*self.rule["categories"], *([None] if nullable else [])]}
         if nullable:
@@ -133,7 +161,13 @@ IS: dict[str, Callable[[Any], bool]] = {
     "time": is_time,
     "text": lambda value: type(value) is str,
 }
-JSON = {"integer": "integer", "number": "number", "boolean": "boolean", "time": "string", "text": "string"}
+JSON = {
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "time": "string",
+    "text": "string",
+}
 
 
 def as_number(value: Any) -> float | None:
@@ -150,19 +184,45 @@ def as_number(value: Any) -> float | None:
 def times(values: list[Any], dtype: Any) -> Any:
     """Moments as the release's frames have them; an offset is turned into UTC where they have none."""
     moments = [None if v is None else datetime.fromisoformat(v) for v in values]
-    aware = [m if m is None else m.replace(tzinfo=UTC) if m.tzinfo is None else m.astimezone(UTC) for m in moments]
+    aware = [
+        m if m is None else m.replace(tzinfo=UTC) if m.tzinfo is None else m.astimezone(UTC)
+        for m in moments
+    ]
     found = pd.Series(pd.to_datetime(np.array(aware, dtype=object), utc=True))
-    return (found.astype(dtype) if getattr(dtype, "tz", None) else found.dt.tz_localize(None).astype(dtype)).array
+    return (
+        found.astype(dtype)
+        if getattr(dtype, "tz", None)
+        else found.dt.tz_localize(None).astype(dtype)
+    ).array
 
 
 def columns_of(release: Release) -> list[Column]:
     """The columns of a row: the contract's, and those that only the task's expressions or its current process name."""
     task, examples = release.task(), release.examples
-    told = [Column(name, rule, _dtype(release, name, rule), _example(release, name)) for name, rule in release.contract.items()]
+    told = [
+        Column(name, rule, _dtype(release, name, rule), _example(release, name))
+        for name, rule in release.contract.items()
+    ]
     words = " ".join(_texts(task.model_dump(include={"value", "current_process"}))).lower()
-    named = [c for c in map(str, examples) if c not in release.contract and not c.startswith("promised_") and c != task.target.column and c.lower() in words]
+    named = [
+        c
+        for c in map(str, examples)
+        if c not in release.contract
+        and not c.startswith("promised_")
+        and c != task.target.column
+        and c.lower() in words
+    ]
     kind = release._module("dataset").type_of
-    return told + [Column(c, {"type": kind(examples[c]), "nullable": True}, examples[c].dtype, _example(release, c), required=False) for c in named]
+    return told + [
+        Column(
+            c,
+            {"type": kind(examples[c]), "nullable": True},
+            examples[c].dtype,
+            _example(release, c),
+            required=False,
+        )
+        for c in named
+    ]
 
 
 def _texts(value: Any) -> list[str]:
@@ -176,7 +236,13 @@ def _dtype(release: Release, name: str, rule: dict[str, Any]) -> Any:
     """A column's type as in the release's example rows; a private column's follows from its rule."""
     if name in release.examples:
         return release.examples[name].dtype
-    usual = {"integer": "float64" if rule["nullable"] else "int64", "number": "float64", "boolean": "bool", "time": "datetime64[us]", "text": "str"}
+    usual = {
+        "integer": "float64" if rule["nullable"] else "int64",
+        "number": "float64",
+        "boolean": "bool",
+        "time": "datetime64[us]",
+        "text": "str",
+    }
     return pd.api.types.pandas_dtype(usual[rule["type"]])
 
 
@@ -190,14 +256,26 @@ def _example(release: Release, name: str) -> Any:
 
 def as_json(value: Any) -> Any:
     """A cell as JSON has it."""
-    return None if pd.isna(value) else value.isoformat() if isinstance(value, pd.Timestamp) else getattr(value, "item", lambda: value)()
+    return (
+        None
+        if pd.isna(value)
+        else value.isoformat()
+        if isinstance(value, pd.Timestamp)
+        else getattr(value, "item", lambda: value)()
+    )
 
 
 class Quick:
     """Tells of many rows at once whether all surely keep the rules of their columns; what is in doubt is for `faults` to say."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self.schema = SchemaValidator(core_schema.list_schema(core_schema.typed_dict_schema({c.name: c.field() for c in columns}, extra_behavior="ignore")))
+        self.schema = SchemaValidator(
+            core_schema.list_schema(
+                core_schema.typed_dict_schema(
+                    {c.name: c.field() for c in columns}, extra_behavior="ignore"
+                )
+            )
+        )
 
     def keeps(self, rows: Sequence[Row]) -> bool:
         """Whether rows surely keep the rules."""
@@ -205,7 +283,9 @@ class Quick:
 
     def read(self, raw: bytes) -> list[Row] | None:
         """The rows of a JSON list where all surely keep the rules, without what no column holds."""
-        if not raw.startswith(b"[") or b"NaN" in raw or b"Infinity" in raw:  # the last two are no JSON, but read all the same
+        if (
+            not raw.startswith(b"[") or b"NaN" in raw or b"Infinity" in raw
+        ):  # the last two are no JSON, but read all the same
             return None
         try:
             return list(self.schema.validate_json(raw))

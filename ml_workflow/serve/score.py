@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from ..data.parts import ROWS
+from ..data.steps import workers
 from ..errors import Refusal, nearest
-from ..pipeline.parts import ROWS
-from ..pipeline.steps import workers
+from ..model.registry import champion, place_of
+from ..model.release import Release, load_release
+from ..store.address import connected, is_database
 from ..store.files import name_of
-from ..store.registry import champion, place_of
-from ..store.release import Release, load_release
 from ..store.scores import keep, mark_of, prepare, tables_of, unit_type
-from ..store.tables import connected, is_database
 from .source import Mark, Piece, Pieces, file_pieces, files_of, query_name, query_pieces
 
 
@@ -57,7 +57,9 @@ class Counts(NamedTuple):
     def plus(self, done: Scored) -> "Counts":
         """The counts with those of a piece."""
         new = (len(done.scores), len(done.bad), done.repeated)
-        return Counts(self.read + sum(new), *(old + more for old, more in zip(self[1:], new, strict=True)))
+        return Counts(
+            self.read + sum(new), *(old + more for old, more in zip(self[1:], new, strict=True))
+        )
 
 
 def score(order: Order, show: Callable[[Counts, int], None]) -> tuple[str, Counts]:
@@ -87,7 +89,9 @@ def _sources(order: Order, number: str, target: sa.Connection) -> Iterator[Piece
             yield file_pieces(path, number, before(name_of(path)))
         return
     if not order.query:
-        raise Refusal(f"The source {order.source} is a database: say which rows by --query 'SELECT …'.")
+        raise Refusal(
+            f"The source {order.source} is a database: say which rows by --query 'SELECT …'."
+        )
     name = query_name(order.source, order.query, order.watermark)
     with connected(order.source) as connection:
         yield query_pieces(connection, name, order.query, order.watermark, number, before(name))
@@ -101,7 +105,12 @@ def _in_order(pieces: Pieces, release: Release, scheduler: str) -> Iterator[tupl
     waiting: deque[tuple[Piece, Future[Scored]]] = deque()
     with _pool(pieces, scheduler, count) as pool:
         for piece in pieces.pieces:
-            waiting.append((piece, pool.submit(score_piece, str(place_of(release.digest)), release.digest, piece)))
+            waiting.append(
+                (
+                    piece,
+                    pool.submit(score_piece, str(place_of(release.digest)), release.digest, piece),
+                )
+            )
             if len(waiting) > 2 * count:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -127,10 +136,14 @@ def score_piece(folder: str, digest: str, piece: Piece) -> Scored:
         frame.insert(0, unit, np.arange(piece.first, piece.first + len(frame)))
     for column in (unit, *release.contract):
         if column not in frame:
-            raise Refusal(f"{piece.source} has no column {column!r}, which {release.task().name} needs: add it.{nearest(column, frame.columns)}")
+            raise Refusal(
+                f"{piece.source} has no column {column!r}, which {release.task().name} needs: add it.{nearest(column, frame.columns)}"
+            )
     good, bad = release.quarantined(as_promised(release.contract, frame))
     kept = good.drop_duplicates(unit, keep="last", ignore_index=True)
-    return Scored(_scores(release, kept, piece.mark.version), _aside(bad, piece), len(good) - len(kept))
+    return Scored(
+        _scores(release, kept, piece.mark.version), _aside(bad, piece), len(good) - len(kept)
+    )
 
 
 def moments(column: pd.Series) -> pd.Series:
@@ -138,7 +151,9 @@ def moments(column: pd.Series) -> pd.Series:
     try:
         return pd.to_datetime(column, errors="coerce", format="mixed")
     except ValueError:
-        return pd.to_datetime(column, errors="coerce", format="mixed", utc=True).dt.tz_localize(None)
+        return pd.to_datetime(column, errors="coerce", format="mixed", utc=True).dt.tz_localize(
+            None
+        )
 
 
 def as_promised(contract: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +164,11 @@ def as_promised(contract: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.
         if rule["type"] == "time" and not pd.api.types.is_datetime64_any_dtype(column):
             times = moments(column)
             read |= {name: times} if times.notna().equals(column.notna()) else {}
-        elif rule["type"] == "boolean" and not pd.api.types.is_bool_dtype(column) and column.dropna().isin([0, 1]).all():
+        elif (
+            rule["type"] == "boolean"
+            and not pd.api.types.is_bool_dtype(column)
+            and column.dropna().isin([0, 1]).all()
+        ):
             read[name] = column.map(bool, na_action="ignore")
     return frame.assign(**read)
 
@@ -161,8 +180,16 @@ def _scores(release: Release, frame: pd.DataFrame, version: str) -> pd.DataFrame
         return pd.DataFrame(columns=["unit", *names, "decision", "version", "time"])
     scores = np.asarray(release.score(frame))
     columns = dict(zip(names, np.atleast_2d(scores.T), strict=True))
-    whole = pd.api.types.is_float_dtype(unit) and bool((unit % 1 == 0).all())  # decimals only because another row had none
-    return pd.DataFrame({"unit": unit.astype("int64") if whole else unit, **columns, "decision": release.decide(frame, scores)}).assign(version=version, time=datetime.now(UTC))
+    whole = pd.api.types.is_float_dtype(unit) and bool(
+        (unit % 1 == 0).all()
+    )  # decimals only because another row had none
+    return pd.DataFrame(
+        {
+            "unit": unit.astype("int64") if whole else unit,
+            **columns,
+            "decision": release.decide(frame, scores),
+        }
+    ).assign(version=version, time=datetime.now(UTC))
 
 
 def score_names(release: Release) -> list[str]:
@@ -173,19 +200,45 @@ def score_names(release: Release) -> list[str]:
 
 def _aside(bad: pd.DataFrame, piece: Piece) -> pd.DataFrame:
     """Rows that break the contract as they are kept: the row as JSON, and a key by which it comes once however often it is read."""
-    rows = bad.drop(columns="reason").to_json(orient="records", lines=True, date_format="iso", default_handler=str).splitlines() if len(bad) else []
+    rows = (
+        bad.drop(columns="reason")
+        .to_json(orient="records", lines=True, date_format="iso", default_handler=str)
+        .splitlines()
+        if len(bad)
+        else []
+    )
     again = pd.Series(rows, dtype=str).groupby(np.array(rows, dtype=str)).cumcount()
-    places = [f"{piece.source}|{piece.first}|{count}|{row}" for row, count in zip(rows, again, strict=True)]
+    places = [
+        f"{piece.source}|{piece.first}|{count}|{row}"
+        for row, count in zip(rows, again, strict=True)
+    ]
     ids = [hashlib.sha256(place.encode()).hexdigest() for place in places]
-    return pd.DataFrame({"id": ids, "source": piece.source, "row": rows, "reason": bad["reason"].to_numpy(), "time": datetime.now(UTC)})
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "source": piece.source,
+            "row": rows,
+            "reason": bad["reason"].to_numpy(),
+            "time": datetime.now(UTC),
+        }
+    )
 
 
 def _keep(target: sa.Connection, name: str, release: Release, piece: Piece, done: Scored) -> None:
     """Keep a piece and its mark in the tables, which are made where they are missing."""
-    columns: dict[str, Any] = {**dict.fromkeys(score_names(release), sa.Double()), "decision": sa.Text() if release.card["classes"] else sa.Double()}
+    columns: dict[str, Any] = {
+        **dict.fromkeys(score_names(release), sa.Double()),
+        "decision": sa.Text() if release.card["classes"] else sa.Double(),
+    }
     tables = tables_of(name, unit_type(done.scores["unit"]), columns)
     prepare(target, tables)
-    keep(target, tables, done.scores, done.bad, {"source": piece.source, **piece.mark._asdict(), "time": datetime.now(UTC)})
+    keep(
+        target,
+        tables,
+        done.scores,
+        done.bad,
+        {"source": piece.source, **piece.mark._asdict(), "time": datetime.now(UTC)},
+    )
 
 
 def seconds(text: str) -> float:

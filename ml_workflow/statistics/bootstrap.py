@@ -28,12 +28,18 @@ def _resampled(
 ) -> Floats:
     """The statistic of each of resamples draws of size items, shape (resamples,), a block of draws at a time."""
     if resamples < 100:
-        raise ValueError(f"resamples is {resamples}; at least 100 are needed for the bounds of an interval.")
+        raise ValueError(
+            f"resamples is {resamples}; at least 100 are needed for the bounds of an interval."
+        )
     generator = np.random.default_rng(seed)
     block = max(1, BLOCK // size)
     return np.concatenate(
         [
-            statistic(generator.integers(0, size, size=(min(block, resamples - start), size), dtype=np.int64))
+            statistic(
+                generator.integers(
+                    0, size, size=(min(block, resamples - start), size), dtype=np.int64
+                )
+            )
             for start in range(0, resamples, block)
         ]
     )

@@ -41,7 +41,9 @@ def check_numbers(values: ArrayLike, name: str, *, at_least: int = 1) -> Floats:
     """Return values as a one-dimensional float array; too few or non-finite ones raise ValueError."""
     array: NDArray[Any] = np.asarray(values)
     if array.ndim != 1:
-        raise ValueError(f"{name} has {array.ndim} dimensions; it must be a list of numbers, one a row.")
+        raise ValueError(
+            f"{name} has {array.ndim} dimensions; it must be a list of numbers, one a row."
+        )
     array = array.astype(np.float64, copy=False)
     if len(array) < at_least:
         raise ValueError(f"{name} has {len(array)} rows; at least {at_least} are needed.")

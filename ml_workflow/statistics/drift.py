@@ -12,7 +12,9 @@ from .multiplicity import holm
 
 BINS = 10  # bins of equal reference share for a number
 SMALLEST = 5.0  # expected count below which categories are pooled for the chi-square test
-MINIMUM = 0.02  # PSI beyond sampling from which a shift matters: a mean moved by about .14 deviations
+MINIMUM = (
+    0.02  # PSI beyond sampling from which a shift matters: a mean moved by about .14 deviations
+)
 
 
 class Shift(NamedTuple):
@@ -54,7 +56,9 @@ def chi_square(reference: ArrayLike, window: ArrayLike) -> tuple[float, float]:
     order = np.argsort(expected, kind="stable")
     before = np.cumsum(expected[order]) - expected[order]  # in all rarer categories
     rare = np.empty(len(both), dtype=bool)
-    rare[order] = (expected[order] < SMALLEST) | (before < SMALLEST)  # a pool too small takes the next one in
+    rare[order] = (expected[order] < SMALLEST) | (
+        before < SMALLEST
+    )  # a pool too small takes the next one in
     table = np.array([np.append(side[~rare], side[rare].sum()) for side in (r, w)])
     if table.shape[1] < 2:
         return 0.0, 1.0
@@ -65,11 +69,18 @@ def chi_square(reference: ArrayLike, window: ArrayLike) -> tuple[float, float]:
 
 def kolmogorov_smirnov(reference: ArrayLike, window: ArrayLike) -> tuple[float, float]:
     """Two-sample KS distance of finite numbers, shapes (n,) and (m,), with its asymptotic p-value (1933, 1939)."""
-    a, b = np.sort(np.asarray(reference, dtype=np.float64)), np.sort(np.asarray(window, dtype=np.float64))
+    a, b = (
+        np.sort(np.asarray(reference, dtype=np.float64)),
+        np.sort(np.asarray(window, dtype=np.float64)),
+    )
     if not len(a) or not len(b):
-        raise ValueError(f"There are {len(a)} reference and {len(b)} window rows; both need at least one.")
+        raise ValueError(
+            f"There are {len(a)} reference and {len(b)} window rows; both need at least one."
+        )
     both = np.concatenate([a, b])
-    gap = np.searchsorted(a, both, side="right") / len(a) - np.searchsorted(b, both, side="right") / len(b)
+    gap = np.searchsorted(a, both, side="right") / len(a) - np.searchsorted(
+        b, both, side="right"
+    ) / len(b)
     return _ks_tail(float(np.abs(gap).max()), len(a), len(b))
 
 
@@ -87,7 +98,9 @@ def counts_of_numbers(values: ArrayLike, edges: ArrayLike) -> Floats:
     numbers, inner = np.asarray(values, dtype=np.float64), np.asarray(edges, dtype=np.float64)
     missing = np.isnan(numbers)
     places = np.searchsorted(inner, numbers[~missing], side="left")
-    return np.append(np.bincount(places, minlength=len(inner) + 1), missing.sum()).astype(np.float64)
+    return np.append(np.bincount(places, minlength=len(inner) + 1), missing.sum()).astype(
+        np.float64
+    )
 
 
 def compare_numbers(reference: ArrayLike, window: ArrayLike, *, bins: int = BINS) -> Shift:
@@ -124,7 +137,9 @@ def drifted(
         return {}
     adjusted = holm([shift.p_value for shift in shifts.values()])
     return {
-        name: Finding(bool(p < alpha and shift.psi - shift.psi_expected >= minimum), float(p), shift)
+        name: Finding(
+            bool(p < alpha and shift.psi - shift.psi_expected >= minimum), float(p), shift
+        )
         for (name, shift), p in zip(shifts.items(), adjusted, strict=True)
     }
 
@@ -147,7 +162,9 @@ def _pair(reference: ArrayLike, window: ArrayLike) -> tuple[Floats, Floats]:
     r: NDArray[np.float64] = np.asarray(reference, dtype=np.float64)
     w: NDArray[np.float64] = np.asarray(window, dtype=np.float64)
     if r.shape != w.shape or r.ndim != 1:
-        raise ValueError(f"The counts have shapes {r.shape} and {w.shape}; both need one count a bin.")
+        raise ValueError(
+            f"The counts have shapes {r.shape} and {w.shape}; both need one count a bin."
+        )
     if min(r.sum(), w.sum()) <= 0 or min(r.min(), w.min()) < 0:
         raise ValueError("Counts sum to 0 or are negative; the reference and the window need rows.")
     return r, w

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from .checks import Interval, check_between, check_choice, check_positive, where
-from .summary import Sums
+from .sums import Sums
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 
@@ -27,7 +27,9 @@ class Effect(NamedTuple):
     lift_error: float  # standard error of the lift (delta method)
     p_value: float  # of a difference of 0, for one look
     degrees_of_freedom: float  # of the t distribution (Welch 1947); inf where the normal is used
-    variance_ratio: float  # variance of the difference over that without the covariate; 1 if there is none
+    variance_ratio: (
+        float  # variance of the difference over that without the covariate; 1 if there is none
+    )
     units: float  # units in both arms
 
     @property
@@ -93,7 +95,9 @@ def stratified_effect(
     "size": units, the mean effect over all exposed units. Neither depends on outcomes. Raises as `effect_of`.
     """
     if not phases:
-        raise ValueError("There are no phases; give at least one pair of sums (control, treatment).")
+        raise ValueError(
+            "There are no phases; give at least one pair of sums (control, treatment)."
+        )
     check_choice(weights, "weights", ("precision", "size"))
     for control, treatment in phases:
         _check_arms(control, treatment)
@@ -108,8 +112,12 @@ def stratified_effect(
         _Moments(
             control=sum(s * p.control for s, p in zip(shares, parts, strict=True)),
             treatment=sum(s * p.treatment for s, p in zip(shares, parts, strict=True)),
-            variance_control=sum(s**2 * p.variance_control for s, p in zip(shares, parts, strict=True)),
-            variance_treatment=sum(s**2 * p.variance_treatment for s, p in zip(shares, parts, strict=True)),
+            variance_control=sum(
+                s**2 * p.variance_control for s, p in zip(shares, parts, strict=True)
+            ),
+            variance_treatment=sum(
+                s**2 * p.variance_treatment for s, p in zip(shares, parts, strict=True)
+            ),
             plain_variance=sum(s**2 * p.plain_variance for s, p in zip(shares, parts, strict=True)),
         ),
         np.inf,
@@ -122,7 +130,9 @@ def stratified_effect(
 def at_bound(effect: Effect, critical: float) -> Effect:
     """The effect with two-sided bounds at critical standard errors: those of a look, from `sequential.bounds`."""
     check_positive(critical, "critical")
-    lift_lower, lift_upper = _lift_bounds(effect.control, effect.lift, effect.lift_error, critical, critical)
+    lift_lower, lift_upper = _lift_bounds(
+        effect.control, effect.lift, effect.lift_error, critical, critical
+    )
     half = critical * effect.standard_error
     return effect._replace(
         lower=effect.difference - half,
@@ -162,11 +172,17 @@ def _check_arms(control: Sums, treatment: Sums) -> None:
         if np.ndim(arm.units):
             continue
         if arm.units < 2:
-            raise ValueError(f"The {name} arm has {arm.units:.0f} units; each arm needs at least 2.")
+            raise ValueError(
+                f"The {name} arm has {arm.units:.0f} units; each arm needs at least 2."
+            )
         if not all(np.isfinite(getattr(arm, field)) for field in arm.__dataclass_fields__):
-            raise ValueError(f"A sum of the {name} arm is not finite; leave out or mend the units behind it.")
+            raise ValueError(
+                f"A sum of the {name} arm is not finite; leave out or mend the units behind it."
+            )
         if arm.d == 0:
-            raise ValueError(f"The denominators of the {name} arm sum to 0; a ratio needs them above 0.")
+            raise ValueError(
+                f"The denominators of the {name} arm sum to 0; a ratio needs them above 0."
+            )
     if not np.ndim(control.units) and not control.variance + treatment.variance > 0:
         raise ValueError(
             f"The metric is the same for all {control.units:.0f} + {treatment.units:.0f} units; "

@@ -12,7 +12,9 @@ from .checks import Floats, check_between, check_numbers, check_positive
 
 MISMATCH_ONCE = 0.001  # p below which one final look at the sample ratio raises the alarm
 MISMATCH_WATCHED = 0.002  # always-valid p below which watching it at any number of looks does
-NORMAL = 1 / np.sqrt(355)  # skewness up to which a 95 % interval holds (Kohavi et al. 2014: n > 355 x skewness^2)
+NORMAL = 1 / np.sqrt(
+    355
+)  # skewness up to which a 95 % interval holds (Kohavi et al. 2014: n > 355 x skewness^2)
 SHIFT = 0.15  # standard errors by which late outcomes may move a difference: 5 % then errs in 5.3 %
 CONCENTRATION = 1000.0  # units that the prior of the watch is worth; it tells 2 to 3 % lost best
 
@@ -44,7 +46,9 @@ def sample_ratio(counts: ArrayLike, weights: ArrayLike) -> SampleRatio:
     expected = seen.sum(axis=1, keepdims=True) * shares
     statistic = float(((seen - expected) ** 2 / expected).sum())
     p_value = float(stats.chi2.sf(statistic, len(seen) * (seen.shape[1] - 1)))
-    return SampleRatio(p_value, statistic, tuple(map(tuple, expected.tolist())), p_value < MISMATCH_ONCE)
+    return SampleRatio(
+        p_value, statistic, tuple(map(tuple, expected.tolist())), p_value < MISMATCH_ONCE
+    )
 
 
 def sample_ratio_watched(looks: ArrayLike, weights: ArrayLike) -> Floats:
@@ -90,7 +94,9 @@ def share_needed(standard_error: float, value: float) -> float:
     standard_error is that of the planned difference, value the metric in an arm, both in its unit.
     """
     return max(
-        0.5, 1 - SHIFT * check_positive(standard_error, "standard_error") / check_positive(value, "value")
+        0.5,
+        1
+        - SHIFT * check_positive(standard_error, "standard_error") / check_positive(value, "value"),
     )
 
 
@@ -103,7 +109,9 @@ def delay_window(delays: ArrayLike, ages: ArrayLike, *, share: float = 0.995) ->
     check_between(share, "share", 0, 1)
     time, age = check_numbers(delays, "delays"), check_numbers(ages, "ages")
     if len(time) != len(age) or (time < 0).any() or (time > age).any():
-        raise ValueError("Each delay needs the age of its unit, and must lie between 0 and that age.")
+        raise ValueError(
+            "Each delay needs the age of its unit, and must lie between 0 and that age."
+        )
     moments, arrivals = np.unique(time, return_counts=True)
     # At risk in reversed time: delays of at most this moment, of units old enough to show this moment.
     at_risk = np.searchsorted(np.sort(time), moments, side="right") - np.searchsorted(
@@ -134,7 +142,9 @@ def _counts_and_weights(counts: ArrayLike, weights: ArrayLike) -> tuple[Floats, 
     seen = np.atleast_2d(np.asarray(counts, dtype=np.float64))
     shares = _shares(np.atleast_2d(np.asarray(weights, dtype=np.float64)))
     if shares.shape[1] != seen.shape[1] or len(shares) not in (1, len(seen)):
-        raise ValueError(f"There are counts for {seen.shape} and weights for {shares.shape} (phases, arms).")
+        raise ValueError(
+            f"There are counts for {seen.shape} and weights for {shares.shape} (phases, arms)."
+        )
     if not (np.isfinite(seen).all() and (seen >= 0).all() and (seen.sum(axis=1) > 0).all()):
         raise ValueError(
             f"The counts are {seen.tolist()}; every phase needs units, and no count is negative."
@@ -144,6 +154,10 @@ def _counts_and_weights(counts: ArrayLike, weights: ArrayLike) -> tuple[Floats, 
 
 def _shares(weights: Floats) -> Floats:
     """Return weights of shape (phases, arms) if they are shares above 0 of two or more arms; else raise ValueError."""
-    if weights.shape[1] < 2 or not ((weights > 0).all() and np.allclose(weights.sum(axis=1), 1, atol=1e-9)):
-        raise ValueError(f"The weights are {weights.tolist()}; they must be shares above 0 that add up to 1.")
+    if weights.shape[1] < 2 or not (
+        (weights > 0).all() and np.allclose(weights.sum(axis=1), 1, atol=1e-9)
+    ):
+        raise ValueError(
+            f"The weights are {weights.tolist()}; they must be shares above 0 that add up to 1."
+        )
     return weights

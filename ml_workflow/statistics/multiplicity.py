@@ -24,7 +24,9 @@ def _sorted(p_values: ArrayLike) -> tuple[Floats, np.ndarray]:
     """The p-values and their order, smallest first; a value outside [0, 1] raises ValueError."""
     p = check_numbers(p_values, "p_values")
     if p.min() < 0 or p.max() > 1:
-        raise ValueError(f"p_values reach from {p.min()} to {p.max()}; they must lie between 0 and 1.")
+        raise ValueError(
+            f"p_values reach from {p.min()} to {p.max()}; they must lie between 0 and 1."
+        )
     return p, np.argsort(p, kind="stable")
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
+from .bounds import crossing_probability, planned_bounds
 from .checks import Floats, check_between, check_positive
-from .sequential import crossing_probability, planned_bounds
-from .summary import Sums
+from .sums import Sums
 
 
 class Design(NamedTuple):
@@ -20,7 +20,9 @@ class Design(NamedTuple):
     sides: int = 2  # 2: better or worse; 1: better only
     share: float = 0.5  # of the units that treatment gets
     looks: int = 1  # planned looks at even steps, O'Brien-Fleming spending; 1 is a fixed test
-    variance_left: float = 1.0  # share of the variance that the covariate leaves: 1 - correlation^2 (CUPED)
+    variance_left: float = (
+        1.0  # share of the variance that the covariate leaves: 1 - correlation^2 (CUPED)
+    )
 
 
 USUAL = Design()
@@ -41,7 +43,7 @@ class Size(NamedTuple):
 def size_for_mean(effect: float, deviation: float, design: Design = USUAL) -> Size:
     """Units to see a difference of effect where units deviate by deviation, both in the metric's unit.
 
-    For a ratio or a mean of clustered rows take the deviation from `deviation_of` (delta method).
+    For a ratio or a mean of clustered rows take the deviation by the delta method.
     """
     check_positive(deviation, "deviation")
     return _size(abs(effect) / deviation, design)
@@ -53,7 +55,9 @@ def detectable_effect(units: float, deviation: float, design: Design = USUAL) ->
     return deviation * _detectable(units, design)
 
 
-def power_for_mean(units: ArrayLike, effect: float, deviation: float, design: Design = USUAL) -> Floats:
+def power_for_mean(
+    units: ArrayLike, effect: float, deviation: float, design: Design = USUAL
+) -> Floats:
     """Power, shape of units, to see a difference of effect with units in both arms together: a curve over days."""
     check_positive(deviation, "deviation")
     return _power(units, abs(effect) / deviation, design)
@@ -94,9 +98,9 @@ def _power(units: ArrayLike, standardised: float, design: Design) -> Floats:
     d = _checked(design)
     n = np.asarray(units, dtype=np.float64)
     drifts = standardised * np.sqrt(n * d.share * (1 - d.share) / d.variance_left)
-    return np.vectorize(lambda drift: _crossing(drift, d.alpha, d.sides, d.looks), otypes=[np.float64])(
-        drifts
-    )
+    return np.vectorize(
+        lambda drift: _crossing(drift, d.alpha, d.sides, d.looks), otypes=[np.float64]
+    )(drifts)
 
 
 def _drift(design: Design) -> float:
@@ -106,7 +110,9 @@ def _drift(design: Design) -> float:
 
 @lru_cache(maxsize=256)
 def _drift_of(alpha: float, power: float, sides: int, looks: int) -> float:
-    return float(optimize.brentq(lambda drift: _crossing(drift, alpha, sides, looks) - power, 0, 20))
+    return float(
+        optimize.brentq(lambda drift: _crossing(drift, alpha, sides, looks) - power, 0, 20)
+    )
 
 
 def _crossing(drift: float, alpha: float, sides: int, looks: int) -> float:
@@ -134,5 +140,7 @@ def _checked(design: Design) -> Design:
     if design.looks < 1:
         raise ValueError(f"looks is {design.looks}; there is at least 1, the last one.")
     if not 0 < design.variance_left <= 1:
-        raise ValueError(f"variance_left is {design.variance_left}; it must be above 0 and at most 1.")
+        raise ValueError(
+            f"variance_left is {design.variance_left}; it must be above 0 and at most 1."
+        )
     return design

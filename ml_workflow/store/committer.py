@@ -74,7 +74,9 @@ class Committer:
                     job.future.set_exception(error)
         else:
             for job, answer in zip(jobs, answers, strict=True):
-                job.future.set_exception(answer) if isinstance(answer, Conflict) else job.future.set_result(answer)
+                job.future.set_exception(answer) if isinstance(
+                    answer, Conflict
+                ) else job.future.set_result(answer)
 
 
 def gather(waiting: "SimpleQueue[Job | None]", first: Job) -> tuple[list[Job], bool]:
@@ -96,5 +98,14 @@ def write(engine: sa.Engine, parts: Sequence[Request | Sequence[Exposure]]) -> l
     asked = [one for part in parts if not isinstance(part, Request) for one in part]
     with writing(engine) as connection:
         exposed = iter(expose_in(connection, asked) if asked else [])
-        kept = iter(keep_in(connection, requests) if (requests := [part for part in parts if isinstance(part, Request)]) else [])
-    return [next(kept) if isinstance(part, Request) else [next(exposed) for _ in cast(Sequence[Exposure], part)] for part in parts]
+        kept = iter(
+            keep_in(connection, requests)
+            if (requests := [part for part in parts if isinstance(part, Request)])
+            else []
+        )
+    return [
+        next(kept)
+        if isinstance(part, Request)
+        else [next(exposed) for _ in cast(Sequence[Exposure], part)]
+        for part in parts
+    ]

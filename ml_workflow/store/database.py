@@ -14,9 +14,9 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
 from ..errors import Refusal
+from .address import first_line, revealed
 from .files import root
 from .schema import metadata, requests
-from .tables import first_line, revealed
 
 SCRIPT = partial(json.dumps, allow_nan=False, ensure_ascii=False)
 WAIT = 5.0  # seconds for a lock
@@ -56,36 +56,50 @@ def connect(url: str) -> sa.Engine:
     try:
         found = sa.make_url(revealed(url))
     except (sa.exc.ArgumentError, ValueError):  # which may quote the password
-        raise Refusal(f"The decisions database {url} is no URL: write sqlite:///file.db or postgresql://user:password@host/name.") from None
+        raise Refusal(
+            f"The decisions database {url} is no URL: write sqlite:///file.db or postgresql://user:password@host/name."
+        ) from None
     if found.get_backend_name() == "sqlite":
         return _sqlite(root() / found.database if found.database else Path())
     if found.get_backend_name() in ("postgresql", "postgres"):
         return _postgresql(found.set(drivername="postgresql+psycopg"))
-    raise Refusal(f"The decisions database is of the kind {found.get_backend_name()!r}: give SQLite or PostgreSQL.")
+    raise Refusal(
+        f"The decisions database is of the kind {found.get_backend_name()!r}: give SQLite or PostgreSQL."
+    )
 
 
 def _sqlite(path: Path) -> sa.Engine:
     if path == Path():
         raise Refusal("The decisions database needs a file: write sqlite:///file.db.")
-    engine = sa.create_engine(f"sqlite:///{path}", json_serializer=SCRIPT, connect_args={"timeout": WAIT, "check_same_thread": False})
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        json_serializer=SCRIPT,
+        connect_args={"timeout": WAIT, "check_same_thread": False},
+    )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where SQLAlchemy says so
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a commit survives SIGKILL without waiting for the disk; only a power cut may take the last ones
+        connection.execute(
+            "PRAGMA synchronous = NORMAL"
+        )  # a commit survives SIGKILL without waiting for the disk; only a power cut may take the last ones
         connection.execute("PRAGMA foreign_keys = ON")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         # a writer takes its place at once: a reader that begins to write would be refused instead of waiting
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+        connection.exec_driver_sql(
+            "BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN"
+        )
 
     return engine
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, json_serializer=SCRIPT, pool_pre_ping=True, connect_args={"connect_timeout": int(WAIT)})
+    engine = sa.create_engine(
+        url, json_serializer=SCRIPT, pool_pre_ping=True, connect_args={"connect_timeout": int(WAIT)}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
@@ -103,7 +117,9 @@ def open(url: str) -> sa.Engine:
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Unavailable(f"The decisions database cannot be kept in {place}: {error.strerror}. Make the folder, or name another database by ML_WORKFLOW_DATABASE.") from None
+            raise Unavailable(
+                f"The decisions database cannot be kept in {place}: {error.strerror}. Make the folder, or name another database by ML_WORKFLOW_DATABASE."
+            ) from None
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # where several processes may find it empty at once
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(BUILDING)))
@@ -123,8 +139,13 @@ def build(connection: sa.Connection) -> None:
 def migrate(engine: sa.Engine) -> None:
     """Bring a database, empty or at a known migration, to the newest in one transaction; any other is refused."""
     with writing(engine) as connection:
-        context = MigrationContext.configure(connection, opts={"fn": lambda revision, _: steps()._upgrade_revs("head", revision)})
-        if sa.inspect(connection).get_table_names() and context.get_current_revision() not in known():
+        context = MigrationContext.configure(
+            connection, opts={"fn": lambda revision, _: steps()._upgrade_revs("head", revision)}
+        )
+        if (
+            sa.inspect(connection).get_table_names()
+            and context.get_current_revision() not in known()
+        ):
             raise Refusal(_outdated(connection))
         with Operations.context(context):
             context.run_migrations()
@@ -136,12 +157,14 @@ def known() -> set[str]:
 
 
 def ready(engine: sa.Engine) -> str:
-    """"" when the database takes decisions now, else what is wrong in a sentence."""
+    """ "" when the database takes decisions now, else what is wrong in a sentence."""
     try:
         with writing(engine) as connection:
             if fault := _outdated(connection):
                 return fault
-            connection.execute(requests.insert(), {"key": "probe", "body": "0" * 65536, "time": 0.0})
+            connection.execute(
+                requests.insert(), {"key": "probe", "body": "0" * 65536, "time": 0.0}
+            )
             connection.rollback()
     except Unavailable as error:
         return str(error)
@@ -150,7 +173,10 @@ def ready(engine: sa.Engine) -> str:
 
 def _outdated(connection: sa.Connection) -> str:
     """Why the tables are not those that this program knows, or ""."""
-    stands, newest = MigrationContext.configure(connection).get_current_revision(), steps().get_current_head()
+    stands, newest = (
+        MigrationContext.configure(connection).get_current_revision(),
+        steps().get_current_head(),
+    )
     if stands == newest:
         return ""
     if stands in known():
@@ -178,10 +204,18 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 def _sentences(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.TimeoutError, sa.exc.InterfaceError) as error:
+    except (
+        sa.exc.OperationalError,
+        sa.exc.InternalError,
+        sa.exc.TimeoutError,
+        sa.exc.InterfaceError,
+    ) as error:
         raise Unavailable(sentence(engine, error)) from error
     except sa.exc.DatabaseError as error:
-        if type(error) is not sa.exc.DatabaseError and getattr(error.orig, "sqlstate", None) not in FAULTS:
+        if (
+            type(error) is not sa.exc.DatabaseError
+            and getattr(error.orig, "sqlstate", None) not in FAULTS
+        ):
             raise
         raise Unavailable(sentence(engine, error)) from error
 
@@ -197,4 +231,6 @@ def sentence(engine: sa.Engine, error: Exception) -> str:
 def place(engine: sa.Engine) -> str:
     """How sentences call the database: its file, or its name and host."""
     host = engine.url.host or engine.url.query.get("host") or "this machine"
-    return f"The decisions database {engine.url.database}" + ("" if engine.dialect.name == "sqlite" else f" on {host}")
+    return f"The decisions database {engine.url.database}" + (
+        "" if engine.dialect.name == "sqlite" else f" on {host}"
+    )

@@ -111,27 +111,51 @@ def keep_in(connection: sa.Connection, asked: Sequence[Request]) -> list[Answer]
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(ADOPTION)))
     first = {request.key: request for request in reversed(asked) if request.key}
-    rows = [{"key": key, "body": first[key].body, "time": first[key].decisions[0].time} for key in sorted(first)]
+    rows = [
+        {"key": key, "body": first[key].body, "time": first[key].decisions[0].time}
+        for key in sorted(first)
+    ]
     new = inserted(connection, requests, rows, "key")
-    fresh = [not request.key or (request.key in new and first[request.key] is request) for request in asked]
-    written = [_row(decision, request.key) for request, is_new in zip(asked, fresh, strict=True) if is_new for decision in request.decisions]
+    fresh = [
+        not request.key or (request.key in new and first[request.key] is request)
+        for request in asked
+    ]
+    written = [
+        _row(decision, request.key)
+        for request, is_new in zip(asked, fresh, strict=True)
+        if is_new
+        for decision in request.decisions
+    ]
     if written:
         connection.execute(decisions.insert(), written)
         settle(connection, "decision", [row["id"] for row in written])
         settle(connection, "unit", [row["unit"] for row in written])
-    stood = _stored(connection, {request.key for request, is_new in zip(asked, fresh, strict=True) if not is_new})
-    return [list(request.decisions) if is_new else _again(request, stood[request.key]) for request, is_new in zip(asked, fresh, strict=True)]
+    stood = _stored(
+        connection,
+        {request.key for request, is_new in zip(asked, fresh, strict=True) if not is_new},
+    )
+    return [
+        list(request.decisions) if is_new else _again(request, stood[request.key])
+        for request, is_new in zip(asked, fresh, strict=True)
+    ]
 
 
 def _row(decision: Decision, key: str) -> Row:
-    return {name: value for name, value in vars(decision).items() if name != "position"} | {"request": key or None}
+    return {name: value for name, value in vars(decision).items() if name != "position"} | {
+        "request": key or None
+    }
 
 
 def _stored(connection: sa.Connection, keys: Iterable[str]) -> dict[str, list[sa.RowMapping]]:
     """The rows of requests that stand there, by key, each with its body."""
     found: dict[str, list[sa.RowMapping]] = {}
     for some in chunks(keys):
-        query = sa.select(requests.c.body, decisions).join(requests).where(requests.c.key.in_(some)).order_by(decisions.c.position)
+        query = (
+            sa.select(requests.c.body, decisions)
+            .join(requests)
+            .where(requests.c.key.in_(some))
+            .order_by(decisions.c.position)
+        )
         for row in connection.execute(query).mappings():
             found.setdefault(row["request"], []).append(row)
     return found
@@ -139,7 +163,9 @@ def _stored(connection: sa.Connection, keys: Iterable[str]) -> dict[str, list[sa
 
 def _again(request: Request, stood: list[sa.RowMapping]) -> Answer:
     if stood[0]["body"] != request.body:
-        return Conflict(f"The key {request.key!r} was used before with another body: give each new request a key of its own.")
+        return Conflict(
+            f"The key {request.key!r} was used before with another body: give each new request a key of its own."
+        )
     return [_decision(row) for row in stood]
 
 
@@ -150,9 +176,15 @@ def _decision(row: sa.RowMapping) -> Decision:
 def decision(engine: sa.Engine, identity: str) -> Decision:
     """A past decision as it was written, for replay; raises Refusal for an unknown id."""
     with reading(engine) as connection:
-        row = connection.execute(sa.select(decisions).where(decisions.c.id == identity)).mappings().first()
+        row = (
+            connection.execute(sa.select(decisions).where(decisions.c.id == identity))
+            .mappings()
+            .first()
+        )
     if row is None:
-        raise Refusal(f"No decision {identity!r} in the decisions database: give an id that /decide answered.")
+        raise Refusal(
+            f"No decision {identity!r} in the decisions database: give an id that /decide answered."
+        )
     return _decision(row)
 
 
@@ -173,9 +205,15 @@ def expose_in(connection: sa.Connection, asked: Sequence[Exposure]) -> list[Expo
     return [stood[one.experiment, one.unit] for one in asked]
 
 
-def _exposed(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Exposure]:
+def _exposed(
+    connection: sa.Connection, pairs: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Exposure]:
     key = sa.tuple_(exposures.c.experiment, exposures.c.unit)
-    rows = (row for some in chunks(pairs) for row in connection.execute(sa.select(exposures).where(key.in_(some))))
+    rows = (
+        row
+        for some in chunks(pairs)
+        for row in connection.execute(sa.select(exposures).where(key.in_(some)))
+    )
     return {(row.experiment, row.unit): Exposure(*row) for row in rows}
 
 
@@ -195,7 +233,9 @@ def keep_outcomes(engine: sa.Engine, given: Sequence[Outcome]) -> Counts:
         settle(connection, "idempotency_key", first)
         apart = len(_contents(connection, strays, first.keys() - before.keys()))
     stands = {key: (row["value"], row["event_time"]) for key, row in first.items()} | before
-    conflicts = sum((row["value"], row["event_time"]) != stands[row["idempotency_key"]] for row in posted)
+    conflicts = sum(
+        (row["value"], row["event_time"]) != stands[row["idempotency_key"]] for row in posted
+    )
     fresh = len(first.keys() - before.keys())
     return Counts(fresh - apart, len(posted) - fresh - conflicts, apart, conflicts)
 
@@ -207,20 +247,31 @@ def _checked(outcome: Outcome) -> Row:
     if not isfinite(outcome.value):
         raise Refusal(f"An outcome has the value {outcome.value}: give a finite number.")
     row = outcome._asdict()
-    return row | {"idempotency_key": row.pop("key") or f"{named} at {outcome.event_time!r}: {float(outcome.value)!r}"}
+    return row | {
+        "idempotency_key": row.pop("key")
+        or f"{named} at {outcome.event_time!r}: {float(outcome.value)!r}"
+    }
 
 
-def _contents(connection: sa.Connection, table: sa.Table, keys: Iterable[str]) -> dict[str, tuple[float, float]]:
+def _contents(
+    connection: sa.Connection, table: sa.Table, keys: Iterable[str]
+) -> dict[str, tuple[float, float]]:
     """Value and event time of the outcomes that stand in the table, by key."""
     query = sa.select(table.c.idempotency_key, table.c.value, table.c.event_time)
-    rows = (row for some in chunks(keys) for row in connection.execute(query.where(table.c.idempotency_key.in_(some))))
+    rows = (
+        row
+        for some in chunks(keys)
+        for row in connection.execute(query.where(table.c.idempotency_key.in_(some)))
+    )
     return {key: (value, event_time) for key, value, event_time in rows}
 
 
 def settle(connection: sa.Connection, column: str, values: Iterable[str]) -> None:
     """Move the strays with these values, whose decision stands there by now, to the outcomes."""
     for some in chunks(values):
-        rows = [dict(row) for row in connection.execute(_decided(column), {"some": some}).mappings()]
+        rows = [
+            dict(row) for row in connection.execute(_decided(column), {"some": some}).mappings()
+        ]
         inserted(connection, outcomes, rows)
         for keys in chunks(row["idempotency_key"] for row in rows):
             connection.execute(strays.delete().where(strays.c.idempotency_key.in_(keys)))
@@ -232,13 +283,20 @@ def _decided(column: str) -> "sa.Select[Any]":
     own = decisions.alias()
     last = sa.select(own.c.id).where(own.c.unit == strays.c.unit, own.c.time <= strays.c.event_time)
     last = last.order_by(own.c.time.desc(), own.c.position.desc()).limit(1)
-    named = sa.case((strays.c.decision.is_not(None), strays.c.decision), else_=last.scalar_subquery())
-    found = sa.select(decisions.c.id.label("decision"), *(strays.c[name] for name in ("idempotency_key", "value", "event_time", "arrival_time")))
+    named = sa.case(
+        (strays.c.decision.is_not(None), strays.c.decision), else_=last.scalar_subquery()
+    )
+    found = sa.select(
+        decisions.c.id.label("decision"),
+        *(strays.c[name] for name in ("idempotency_key", "value", "event_time", "arrival_time")),
+    )
     found = found.select_from(strays.join(decisions, decisions.c.id == named))
     return found.where(strays.c[column].in_(sa.bindparam("some", expanding=True)))
 
 
-def inserted(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], returning: str | None = None) -> set[str]:
+def inserted(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Row], returning: str | None = None
+) -> set[str]:
     """Insert the rows that are not there by their keys; of these the values of one column, if it is named."""
     if not rows:
         return set()
@@ -248,7 +306,9 @@ def inserted(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], re
 
 @cache
 def _insert(dialect: str, table: sa.Table, returning: str | None) -> Any:
-    statement = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table).on_conflict_do_nothing()
+    statement = (
+        {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table).on_conflict_do_nothing()
+    )
     return statement.returning(table.c[returning]) if returning else statement
 
 
@@ -270,4 +330,7 @@ def insert(engine: sa.Engine, rows: Mapping[str, pd.DataFrame]) -> None:
     """Insert rows of several tables, all or none."""
     with engine.execution_options(writes=True).begin() as connection:
         for name, frame in rows.items():
-            connection.execute(metadata.tables[name].insert(), [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")])
+            connection.execute(
+                metadata.tables[name].insert(),
+                [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")],
+            )

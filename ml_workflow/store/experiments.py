@@ -33,12 +33,18 @@ def add(engine: sa.Engine, new: Experiment) -> None:
     """Write a new experiment; refused when the name is taken or another experiment of the task has not ended."""
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE"))  # two starts at once
+            connection.execute(
+                sa.text("LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE")
+            )  # two starts at once
         names = connection.execute(sa.select(experiments.c.id)).scalars().all()
         if new.id in names:
-            raise Refusal(f"There is an experiment {new.id!r} already: give another name, so that its salts and evidence stay its own.")
+            raise Refusal(
+                f"There is an experiment {new.id!r} already: give another name, so that its salts and evidence stay its own."
+            )
         if other := connection.execute(_current(new.task)).first():
-            raise Refusal(f"The experiment {other.id!r} of the task {new.task!r} has not ended: end it by `ml-workflow experiment end {other.id}`.")
+            raise Refusal(
+                f"The experiment {other.id!r} of the task {new.task!r} has not ended: end it by `ml-workflow experiment end {other.id}`."
+            )
         connection.execute(experiments.insert(), vars(new))
 
 
@@ -73,7 +79,9 @@ def _found(connection: sa.Connection, name: str, lock: bool = False) -> Experime
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
         names = connection.execute(sa.select(experiments.c.id)).scalars().all()
-        raise Refusal(f"There is no experiment {name!r}.{nearest(name, names)} Start it by `ml-workflow experiment start {name}`.")
+        raise Refusal(
+            f"There is no experiment {name!r}.{nearest(name, names)} Start it by `ml-workflow experiment start {name}`."
+        )
     return _experiment(row)
 
 
@@ -83,12 +91,28 @@ def _experiment(row: sa.RowMapping) -> Experiment:
 
 def progress(engine: sa.Engine, name: str) -> list[dict[str, Any]]:
     """For each phase and arm assigned: units exposed, their decisions in this experiment, and the outcomes of these."""
-    arm = sa.and_(decisions.c.experiment == exposures.c.experiment, decisions.c.unit == exposures.c.unit)
-    joined = exposures.outerjoin(decisions, arm).outerjoin(outcomes, outcomes.c.decision == decisions.c.id)
-    counts = [sa.func.count(sa.distinct(column)).label(label) for label, column in
-              {"units": exposures.c.unit, "decisions": decisions.c.id, "outcomes": outcomes.c.idempotency_key}.items()]  # fmt: skip
+    arm = sa.and_(
+        decisions.c.experiment == exposures.c.experiment, decisions.c.unit == exposures.c.unit
+    )
+    joined = exposures.outerjoin(decisions, arm).outerjoin(
+        outcomes, outcomes.c.decision == decisions.c.id
+    )
+    counts = [
+        sa.func.count(sa.distinct(column)).label(label)
+        for label, column in {
+            "units": exposures.c.unit,
+            "decisions": decisions.c.id,
+            "outcomes": outcomes.c.idempotency_key,
+        }.items()
+    ]
     by = (exposures.c.phase, exposures.c.arm_assigned.label("arm"))
-    query = sa.select(*by, *counts).select_from(joined).where(exposures.c.experiment == name).group_by(*by).order_by(*by)
+    query = (
+        sa.select(*by, *counts)
+        .select_from(joined)
+        .where(exposures.c.experiment == name)
+        .group_by(*by)
+        .order_by(*by)
+    )
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 

@@ -23,13 +23,17 @@ def root() -> Path:
     for folder in [here, *here.parents]:
         if (folder / "settings.ini").is_file():
             return folder
-    raise Refusal(f"No settings.ini in {here} or above it: go to the folder of your project and try again.")
+    raise Refusal(
+        f"No settings.ini in {here} or above it: go to the folder of your project and try again."
+    )
 
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files with their names."""
     if path.is_dir():
-        parts = [f"{p.relative_to(path)}:{digest(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+        parts = [
+            f"{p.relative_to(path)}:{digest(p)}" for p in sorted(path.rglob("*")) if p.is_file()
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -68,7 +72,9 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, content: Any) -> Path:
     """Write JSON, readable by people, whole or not at all."""
-    return write_text(path, json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n")
+    return write_text(
+        path, json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n"
+    )
 
 
 def read_json(path: Path) -> Any:
@@ -88,7 +94,11 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 def modules() -> dict[str, str]:
     """The package's modules that this process has imported, with the SHA-256 of their files."""
-    files = [Path(str(m.__file__)) for n, m in list(sys.modules.items()) if _ours(n) and getattr(m, "__file__", None)]
+    files = [
+        Path(str(m.__file__))
+        for n, m in list(sys.modules.items())
+        if _ours(n) and getattr(m, "__file__", None)
+    ]
     return {name_of(path): digest(path) for path in sorted(files)}
 
 

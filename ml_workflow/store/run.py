@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from ..errors import Refusal
+from ..task.file import read_task, write_task
+from ..task.definition import Task
 from . import files
 from .files import read_frame, read_json, root, write_frame, write_json
-from .task import Task, read_task, write_task
 
 STAGES = ("00_define", "01_research", "02_dataset", "03_poc", "04_scale", "05_abtest")
 
@@ -31,13 +32,18 @@ class Verdict:
     @property
     def said(self) -> str:
         """The answer as it stands behind its outcome's word, which it then does not repeat."""
-        rest = self.answer.removeprefix(f"{(self.outcome or ('go' if self.go else 'stop')).capitalize()}: ")
+        rest = self.answer.removeprefix(
+            f"{(self.outcome or ('go' if self.go else 'stop')).capitalize()}: "
+        )
         return rest[:1].upper() + rest[1:]
 
     def _repr_html_(self) -> str:
         word, colour = ("GO", "#1a7f4b") if self.go else ("STOP", "#b3261e")
         if self.outcome:
-            word, colour = self.outcome.upper(), colour if self.outcome != "keep running" else "#8a5a00"
+            word, colour = (
+                self.outcome.upper(),
+                colour if self.outcome != "keep running" else "#8a5a00",
+            )
         return (
             f'<div class="verdict" style="border-left:6px solid {colour};padding:.6em 1em;margin:.6em 0;font-size:1.15em">'
             f'<b style="color:{colour}">{word}</b>&ensp;{escape(self.said)}</div>'
@@ -60,7 +66,9 @@ class Run:
             if (path := folder / "files" / name).exists():
                 print(f"{name} is read from the newest run, {folder.resolve().name}.")
                 return files.reading(path.resolve())
-        raise Refusal(f"{name} is missing in {self.folder.name}, and no run of its task holds it: run nbs/{made_by}.ipynb first.")
+        raise Refusal(
+            f"{name} is missing in {self.folder.name}, and no run of its task holds it: run nbs/{made_by}.ipynb first."
+        )
 
     def _others(self) -> list[Path]:
         """Runs to read from, the newest first; of its own task, where this folder has one: another's files would tell of other rows."""
@@ -68,7 +76,11 @@ class Run:
         if not own.exists():
             return [reports() / "latest"]
         named = re.compile(re.escape(read_task(own).name) + r"-\d{8}T\d{6}-[0-9a-f]{6}")
-        return sorted((path for path in reports().iterdir() if named.fullmatch(path.name)), key=lambda path: path.name, reverse=True)
+        return sorted(
+            (path for path in reports().iterdir() if named.fullmatch(path.name)),
+            key=lambda path: path.name,
+            reverse=True,
+        )
 
     def output(self, name: str) -> Path:
         """The path of a file that this stage makes."""

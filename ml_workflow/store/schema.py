@@ -19,7 +19,8 @@ def time(name: str, **options: Any) -> "sa.Column[float]":
 
 
 experiments = sa.Table(
-    "experiments", metadata,
+    "experiments",
+    metadata,
     text("id", primary_key=True),
     text("task", nullable=True, index=True),
     text("inclusion_salt"),
@@ -29,25 +30,33 @@ experiments = sa.Table(
     sa.Column("shadow", sa.Boolean, nullable=False, default=False),
     time("killed", nullable=True),
     time("ended", nullable=True),
-)  # fmt: skip
+)
 exposures = sa.Table(
-    "exposures", metadata,
+    "exposures",
+    metadata,
     text("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
     text("unit", primary_key=True),
     text("arm_assigned"),
     text("arm_served"),
     sa.Column("phase", sa.Integer, nullable=False),
     time("time"),
-)  # fmt: skip
+)
 requests = sa.Table(
-    "requests", metadata,
+    "requests",
+    metadata,
     text("key", primary_key=True),
     text("body"),  # SHA-256
     time("time"),
-)  # fmt: skip
+)
 decisions = sa.Table(
-    "decisions", metadata,
-    sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    "decisions",
+    metadata,
+    sa.Column(
+        "position",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
     text("id", unique=True),
     text("request", sa.ForeignKey("requests.key"), nullable=True, index=True),
     text("experiment", sa.ForeignKey("experiments.id"), nullable=True),
@@ -62,22 +71,24 @@ decisions = sa.Table(
     time("time"),
     sa.Index("ix_decisions_unit_time", "unit", "time"),
     sa.Index("ix_decisions_time", "time"),
-)  # fmt: skip
+)
 outcomes = sa.Table(
-    "outcomes", metadata,
+    "outcomes",
+    metadata,
     text("idempotency_key", primary_key=True),
     text("decision", sa.ForeignKey("decisions.id")),
     sa.Column("value", sa.Double, nullable=False),
     time("event_time"),
     time("arrival_time"),
     sa.Index("ix_outcomes_decision", "decision", "value", "arrival_time"),
-)  # fmt: skip
+)
 strays = sa.Table(
-    "strays", metadata,
+    "strays",
+    metadata,
     text("idempotency_key", primary_key=True),
     text("decision", nullable=True, index=True),
     text("unit", nullable=True, index=True),
     sa.Column("value", sa.Double, nullable=False),
     time("event_time"),
     time("arrival_time"),
-)  # fmt: skip
+)

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml_workflow.define import recorded
+from ml_workflow.decision.expressions import evaluate
+from ml_workflow.decision.process import recorded
 from ml_workflow.errors import Refusal
-from ml_workflow.pipeline.expressions import evaluate
-from ml_workflow.store.task import CurrentProcess
+from ml_workflow.task.definition import CurrentProcess
 
-FRAME = pd.DataFrame({"a": ["from", "x"], "from": [1, 2], "x": [1.0, 2.0], "a b": [3, 4], "read_csv": [0, 1]})
+FRAME = pd.DataFrame(
+    {"a": ["from", "x"], "from": [1, 2], "x": [1.0, 2.0], "a b": [3, 4], "read_csv": [0, 1]}
+)
 
 
 @pytest.mark.parametrize(
@@ -58,5 +60,10 @@ def test_anything_else_is_refused_in_a_sentence(text: str) -> None:
 
 def test_a_rule_that_says_nothing_for_a_row_is_told_from_one_that_says_no() -> None:
     frame = pd.DataFrame({"amount": [5.0, 50.0, None]})
-    assert list(pd.isna(recorded(CurrentProcess(describe="by amount", decide="amount > 10"), frame))) == [False, False, True]
-    assert list(recorded(CurrentProcess(describe="by amount", column="amount"), frame)[:2]) == [5.0, 50.0]
+    assert list(
+        pd.isna(recorded(CurrentProcess(describe="by amount", decide="amount > 10"), frame))
+    ) == [False, False, True]
+    assert list(recorded(CurrentProcess(describe="by amount", column="amount"), frame)[:2]) == [
+        5.0,
+        50.0,
+    ]

@@ -10,15 +10,29 @@ import yaml
 from sklearn import datasets
 from statsmodels import datasets as others
 
-from ml_workflow.dataset import apart, duplicates, leaks
-from ml_workflow.define import check_outcome, classes_of, examples, is_holdout, sources
-from ml_workflow.research import inputs, signal
-from ml_workflow.run.draft import as_yaml, draft
-from ml_workflow.store.task import Task, as_task, read_task
+from ml_workflow.data.joins import examples, inputs, sources
+from ml_workflow.data.split import duplicates, is_holdout
+from ml_workflow.decision.target import check_outcome, classes_of
+from ml_workflow.draft.draft import as_yaml, draft
+from ml_workflow.model.leaks import apart, leaks
+from ml_workflow.model.signal import signal
+from ml_workflow.task.file import as_task, read_task
+from ml_workflow.task.definition import Task
 
 BUILT_IN = {"credit": "default_next_month", "penguins": "species", "bikes": "bikers"}
-CLEAN = {"fair": "affairs", "anes96": "vote", "randhie": "mdvis", "star98": "NABOVE", "statecrime": "murder", "modechoice": "choice",
-         "cancer": "cancer", "ccard": "AVGEXP", "engel": "foodexp", "grunfeld": "invest", "macrodata": "realgdp"}  # fmt: skip
+CLEAN = {
+    "fair": "affairs",
+    "anes96": "vote",
+    "randhie": "mdvis",
+    "star98": "NABOVE",
+    "statecrime": "murder",
+    "modechoice": "choice",
+    "cancer": "cancer",
+    "ccard": "AVGEXP",
+    "engel": "foodexp",
+    "grunfeld": "invest",
+    "macrodata": "realgdp",
+}
 
 
 def table(name: str) -> tuple[pd.DataFrame, str]:
@@ -31,7 +45,12 @@ def table(name: str) -> tuple[pd.DataFrame, str]:
 def drafted(frame: pd.DataFrame, target: str, folder: Path) -> Task:
     """The task that would be drafted for a table."""
     frame.to_csv(folder / "t.csv", index=False)
-    return as_task(yaml.safe_load(as_yaml("t", str(folder / "t.csv"), target, None, draft(str(folder / "t.csv"), target))), "t.yaml")
+    return as_task(
+        yaml.safe_load(
+            as_yaml("t", str(folder / "t.csv"), target, None, draft(str(folder / "t.csv"), target))
+        ),
+        "t.yaml",
+    )
 
 
 def judged(task: Task) -> pd.DataFrame:
@@ -45,9 +64,15 @@ def judged(task: Task) -> pd.DataFrame:
     return leaks(task, development, check_outcome(task, development), classes, strengths)
 
 
-@pytest.mark.parametrize("name", [*BUILT_IN, *CLEAN, "iris", "wine", "breast_cancer", "diabetes", "digits"])
+@pytest.mark.parametrize(
+    "name", [*BUILT_IN, *CLEAN, "iris", "wine", "breast_cancer", "diabetes", "digits"]
+)
 def test_the_referee_is_quiet_on_tables_without_leaks(name: str, tmp_path: Path) -> None:
-    task = read_task(Path("tasks") / f"{name}.yaml") if name in BUILT_IN else drafted(*table(name), tmp_path)
+    task = (
+        read_task(Path("tasks") / f"{name}.yaml")
+        if name in BUILT_IN
+        else drafted(*table(name), tmp_path)
+    )
     found = judged(task)
     assert found.empty, found.to_dict("records")
 
@@ -55,24 +80,45 @@ def test_the_referee_is_quiet_on_tables_without_leaks(name: str, tmp_path: Path)
 def noted(frame: pd.DataFrame, y: pd.Series) -> pd.Series:
     """A note a row, with a word that tells the outcome."""
     words = np.random.default_rng(0).integers(0, 50, (len(frame), 4))
-    return pd.Series([f"call {' '.join(f'w{w}' for w in row)} {'cancelled' if hit else 'stays'}" for row, hit in zip(words, y == y.max(), strict=True)])
+    return pd.Series(
+        [
+            f"call {' '.join(f'w{w}' for w in row)} {'cancelled' if hit else 'stays'}"
+            for row, hit in zip(words, y == y.max(), strict=True)
+        ]
+    )
 
 
 PLANTED: dict[str, Callable[[pd.DataFrame, pd.Series], pd.Series]] = {
     "a copy": lambda f, y: y,
     "other names for the classes": lambda f, y: y.map(lambda v: f"class {v}"),
     "a sum that contains it": lambda f, y: y + f.select_dtypes("number").iloc[:, 0],
-    "a copy with a little noise": lambda f, y: y + np.random.default_rng(0).normal(0, 1e-3 * y.std(), len(y)),
-    "filled only where it happened": lambda f, y: pd.Series(np.random.default_rng(0).normal(size=len(y))).where(y == y.max()),
-    "a code that stands for it": lambda f, y: y.rank(method="dense") * 1000 + pd.Series(np.random.default_rng(0).integers(0, 40, len(y))),
+    "a copy with a little noise": lambda f, y: (
+        y + np.random.default_rng(0).normal(0, 1e-3 * y.std(), len(y))
+    ),
+    "filled only where it happened": lambda f, y: pd.Series(
+        np.random.default_rng(0).normal(size=len(y))
+    ).where(y == y.max()),
+    "a code that stands for it": lambda f, y: (
+        y.rank(method="dense") * 1000 + pd.Series(np.random.default_rng(0).integers(0, 40, len(y)))
+    ),
     "a number in the order of the answer": lambda f, y: y.rank(method="first").astype(int),
     "a word in a text": noted,
 }
-FITS = {"anes96": set(PLANTED) - {"a sum that contains it"}, "breast_cancer": set(PLANTED) - {"a sum that contains it"},
-        "diabetes": {"a copy", "a sum that contains it", "a copy with a little noise", "a number in the order of the answer"}}  # fmt: skip
+FITS = {
+    "anes96": set(PLANTED) - {"a sum that contains it"},
+    "breast_cancer": set(PLANTED) - {"a sum that contains it"},
+    "diabetes": {
+        "a copy",
+        "a sum that contains it",
+        "a copy with a little noise",
+        "a number in the order of the answer",
+    },
+}
 
 
-@pytest.mark.parametrize(("name", "leak"), [(name, leak) for name, kinds in FITS.items() for leak in sorted(kinds)])
+@pytest.mark.parametrize(
+    ("name", "leak"), [(name, leak) for name, kinds in FITS.items() for leak in sorted(kinds)]
+)
 def test_a_planted_leak_is_named(name: str, leak: str, tmp_path: Path) -> None:
     frame, target = table(name)
     frame = frame.reset_index(drop=True).assign(planted=lambda f: PLANTED[leak](f, f[target]))

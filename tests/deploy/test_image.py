@@ -19,25 +19,41 @@ from dockerfile_parse import DockerfileParser
 
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None,
-                                reason="other users and read-only disks need root on Linux; publish.yml starts the real image")  # fmt: skip
+pytestmark = pytest.mark.skipif(
+    os.getuid() != 0 or shutil.which("unshare") is None,
+    reason="other users and read-only disks need root on Linux; publish.yml starts the real image",
+)
 STEPS: list[dict[str, str]] = DockerfileParser(str(ROOT / "deploy" / "Dockerfile")).structure
 LAST = max(i for i, step in enumerate(STEPS) if step["instruction"] == "FROM")
-SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+SERVICES: dict[str, Any] = yaml.safe_load(
+    (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
+)["services"]
 PYTHON = Path(sys._base_executable).resolve().parent  # type: ignore[attr-defined]  # stands for that of the image's base
 LOOPBACK = "import fcntl, socket, struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh22x', b'lo', 0x41))"  # SIOCSIFFLAGS: up and running
-REACH = ("PIP_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+REACH = (
+    "PIP_",
+    "UV_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
 
 
 def last(instruction: str) -> str:
     """What the image's last stage says by an instruction."""
-    return next(step["value"] for step in reversed(STEPS[LAST:]) if step["instruction"] == instruction)
+    return next(
+        step["value"] for step in reversed(STEPS[LAST:]) if step["instruction"] == instruction
+    )
 
 
 def variables() -> dict[str, str]:
     """The environment that the image gives its processes, and nothing else."""
     pairs = dict(word.split("=", 1) for word in shlex.split(last("ENV")))
-    return pairs | {"PATH": pairs["PATH"].replace("$PATH", f"{PYTHON}:/usr/local/bin:/usr/bin:/bin")}
+    return pairs | {
+        "PATH": pairs["PATH"].replace("$PATH", f"{PYTHON}:/usr/local/bin:/usr/bin:/bin")
+    }
 
 
 def context(place: Path) -> Path:
@@ -48,13 +64,21 @@ def context(place: Path) -> Path:
         source, target = ROOT / name, place / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=lambda _, names: [n for n in names if any(fnmatch.fnmatch(n, a) for a in away)])
+            shutil.copytree(
+                source,
+                target,
+                ignore=lambda _, names: [
+                    n for n in names if any(fnmatch.fnmatch(n, a) for a in away)
+                ],
+            )
         else:
             shutil.copy(source, target)
     return place
 
 
-def on_disk(place: Path, script: str, network: bool, seconds: int) -> subprocess.CompletedProcess[str]:
+def on_disk(
+    place: Path, script: str, network: bool, seconds: int
+) -> subprocess.CompletedProcess[str]:
     """Run a shell script where `place`/root is this machine's disk, changes to it kept in `place`/changes."""
     for name in ("changes", "work", "root"):
         (place / name).mkdir(exist_ok=True)
@@ -64,21 +88,54 @@ mount -t tmpfs -o mode=1777 tmpfs root/tmp
 mount --rbind /dev root/dev
 mount -t proc proc root/proc
 """
-    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *([] if network else ["--net"])]
-    return subprocess.run([*apart, "sh", "-euc", mounts + script], capture_output=True, text=True, timeout=seconds)
+    apart = [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        *([] if network else ["--net"]),
+    ]
+    return subprocess.run(
+        [*apart, "sh", "-euc", mounts + script], capture_output=True, text=True, timeout=seconds
+    )
 
 
 def inside(words: list[str], environment: dict[str, str], user: str = "0:0") -> str:
     """The line of shell that runs words within the disk, in /app."""
     given = [f"{name}={value}" for name, value in environment.items()]
-    return shlex.join(["chroot", f"--userspec={user}", "--groups=", "root", "/usr/bin/env", "-i", *given, "sh", "-c", 'cd /app && exec "$@"', "sh", *words])
+    return shlex.join(
+        [
+            "chroot",
+            f"--userspec={user}",
+            "--groups=",
+            "root",
+            "/usr/bin/env",
+            "-i",
+            *given,
+            "sh",
+            "-c",
+            'cd /app && exec "$@"',
+            "sh",
+            *words,
+        ]
+    )
 
 
 def build(place: Path, steps: list[dict[str, str]]) -> None:
     """Take the steps on the disk at `place`; both stages share it, so that what one copies from the other is there."""
     context(place / "context")
-    environment = {name: value for name, value in os.environ.items() if name.upper().startswith(REACH)} | {"HOME": "/root", "PATH": f"{PYTHON}:{os.defpath}:/usr/sbin:/sbin", "DEBIAN_FRONTEND": "noninteractive"}
-    lines = ["mkdir -p root/app", "chmod o+x root/root"]  # this machine's Python may lie in root's home
+    environment = {
+        name: value for name, value in os.environ.items() if name.upper().startswith(REACH)
+    } | {
+        "HOME": "/root",
+        "PATH": f"{PYTHON}:{os.defpath}:/usr/sbin:/sbin",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
+    lines = [
+        "mkdir -p root/app",
+        "chmod o+x root/root",
+    ]  # this machine's Python may lie in root's home
     for step in steps:
         kind, value = step["instruction"], step["value"]
         if kind == "RUN":
@@ -89,7 +146,9 @@ def build(place: Path, steps: list[dict[str, str]]) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
-def start(place: Path, words: list[str], healthcheck: list[str], environment: dict[str, str]) -> str:
+def start(
+    place: Path, words: list[str], healthcheck: list[str], environment: dict[str, str]
+) -> str:
     """Start a service as its container would be, wait until its own health check passes, and try to write to the disk; what it said."""
     for name in ("var", "reports"):
         (place / name).mkdir(exist_ok=True)
@@ -97,7 +156,7 @@ def start(place: Path, words: list[str], healthcheck: list[str], environment: di
     user, everything = last("USER"), variables() | environment
     script = f"""for name in var reports; do mount --bind $name root/app/$name; done
 mount -o remount,ro root
-{shlex.join([sys.executable, '-c', LOOPBACK])}
+{shlex.join([sys.executable, "-c", LOOPBACK])}
 {inside(words, everything, user)} >said 2>&1 &
 service=$!
 for _ in $(seq 90); do
@@ -120,11 +179,23 @@ exit 1
 def champion(place: Path, env: dict[str, str]) -> None:
     """Put a registry whose champion is that of the session's run into `place`/var, and its release beside it."""
     (place / "var").mkdir(parents=True)
-    with closing(sqlite3.connect(env["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))) as old, closing(sqlite3.connect(place / "var" / "mlflow.db")) as new:
+    with (
+        closing(sqlite3.connect(env["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))) as old,
+        closing(sqlite3.connect(place / "var" / "mlflow.db")) as new,
+    ):
         old.backup(new)
     shutil.copy(ROOT / "settings.ini", place / "settings.ini")
-    code = "from ml_workflow.store.registry import promote; promote('penguins', 'challenger')"
-    subprocess.run([sys.executable, "-c", code], cwd=place, env=env | {"MLFLOW_TRACKING_URI": f"sqlite:///{place / 'var' / 'mlflow.db'}", "PYTHONPATH": str(ROOT)}, check=True)
+    code = "from ml_workflow.model.registry import promote; promote('penguins', 'challenger')"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=place,
+        env=env
+        | {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'var' / 'mlflow.db'}",
+            "PYTHONPATH": str(ROOT),
+        },
+        check=True,
+    )
 
 
 def ask_and_command(name: str) -> tuple[list[str], list[str]]:
@@ -137,7 +208,11 @@ def ask_and_command(name: str) -> tuple[list[str], list[str]]:
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
     """A disk with the project as the image holds it and, in place of a fresh environment, the one of these tests."""
-    taken = [step for step in STEPS[LAST:] if step["instruction"] == "RUN" and step["value"].startswith("install ")]
+    taken = [
+        step
+        for step in STEPS[LAST:]
+        if step["instruction"] == "RUN" and step["value"].startswith("install ")
+    ]
     build(tmp_path, [{"instruction": "COPY", "value": ". ."}, *taken])
     (tmp_path / "changes" / "opt").mkdir(exist_ok=True)
     (tmp_path / "changes" / "opt" / "venv").symlink_to(sys.prefix)
@@ -145,11 +220,17 @@ def disk(tmp_path: Path) -> Path:
 
 
 SECRET = secrets.token_hex(24)
-OURS = {"PYTHONPATH": "/app", "MLFLOW_TRACKING_URI": "sqlite:////app/var/mlflow.db", "ML_WORKFLOW_KEYS": f"client:predict+outcomes:{SECRET}"}
+OURS = {
+    "PYTHONPATH": "/app",
+    "MLFLOW_TRACKING_URI": "sqlite:////app/var/mlflow.db",
+    "ML_WORKFLOW_KEYS": f"client:predict+outcomes:{SECRET}",
+}
 
 
 @pytest.mark.prove
-def test_the_api_without_root_on_a_read_only_disk(disk: Path, finished: Path, env: dict[str, str]) -> None:
+def test_the_api_without_root_on_a_read_only_disk(
+    disk: Path, finished: Path, env: dict[str, str]
+) -> None:
     champion(disk, env)
     command, asked = ask_and_command("image")
     said = start(disk, ["penguins" if word == "credit" else word for word in command], asked, OURS)
@@ -170,4 +251,9 @@ def test_the_image_built_from_the_lock(tmp_path: Path, finished: Path, env: dict
     champion(tmp_path / "seed", env)
     shutil.move(tmp_path / "seed" / "var", tmp_path / "var")
     command, asked = ask_and_command("image")
-    start(tmp_path, ["penguins" if word == "credit" else word for word in command], asked, {name: value for name, value in OURS.items() if name != "PYTHONPATH"})
+    start(
+        tmp_path,
+        ["penguins" if word == "credit" else word for word in command],
+        asked,
+        {name: value for name, value in OURS.items() if name != "PYTHONPATH"},
+    )

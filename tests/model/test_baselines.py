@@ -19,20 +19,36 @@ def test_penguins_score_as_well_as_logistic_regression_by_hand(finished: Path) -
     table = pd.read_csv(ROOT / "data" / "penguins.csv.gz")
     scores = pd.read_parquet(finished / "files" / "scores.parquet")
     held = table.index.isin(scores["unit"])
-    assert 0.1 < held.mean() < 0.3 and (table["species"][held].to_numpy() == scores["outcome"]).all()
+    assert (
+        0.1 < held.mean() < 0.3 and (table["species"][held].to_numpy() == scores["outcome"]).all()
+    )
     numbers = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
-    by_hand = make_pipeline(make_column_transformer((make_pipeline(SimpleImputer(), StandardScaler()), numbers), (OneHotEncoder(handle_unknown="ignore"), ["island", "sex"])), LogisticRegression())
+    by_hand = make_pipeline(
+        make_column_transformer(
+            (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
+            (OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]),
+        ),
+        LogisticRegression(),
+    )
     model = by_hand.fit(table[~held], table["species"][~held])
     theirs = log_loss(table["species"][held], model.predict_proba(table[held]))
     chances = scores[[f"release_score_{c}" for c in model.classes_]].to_numpy()
     ours = log_loss(scores["outcome"], chances / chances.sum(axis=1, keepdims=True))
-    print(f"penguins, log loss on {held.sum()} holdout rows: by hand {theirs:.4f}, release {ours:.4f}")
-    assert ours < theirs + 0.03 and (chances.argmax(axis=1) == np.searchsorted(model.classes_, scores["outcome"])).mean() > 0.95
+    print(
+        f"penguins, log loss on {held.sum()} holdout rows: by hand {theirs:.4f}, release {ours:.4f}"
+    )
+    assert (
+        ours < theirs + 0.03
+        and (chances.argmax(axis=1) == np.searchsorted(model.classes_, scores["outcome"])).mean()
+        > 0.95
+    )
 
 
 def test_bikes_score_as_well_as_histogram_boosting_by_hand(tmp_path: Path) -> None:
     env = surroundings(tmp_path)
-    done = workflow("run", "bikes", "--until", "04_scale", "--force", "-p", "time_budget=4", env=env)
+    done = workflow(
+        "run", "bikes", "--until", "04_scale", "--force", "-p", "time_budget=4", env=env
+    )
     assert done.returncode in (0, 3), done.stdout + done.stderr
     scores = pd.read_parquet(newest(env) / "files" / "scores.parquet")
     table = pd.read_csv(ROOT / "data" / "bikes.csv.gz", parse_dates=["hour_start"])
@@ -40,10 +56,17 @@ def test_bikes_score_as_well_as_histogram_boosting_by_hand(tmp_path: Path) -> No
     table = table.merge(before, on="hour_start", how="left")
     held = table["hour_start"].isin(pd.to_datetime(scores["unit"])).to_numpy()
     assert table["hour_start"][held].min() > table["hour_start"][~held].max()
-    inputs = table.drop(columns=["bikers", "casual", "registered"]).assign(hour_start=table["hour_start"].astype("int64"))
+    inputs = table.drop(columns=["bikers", "casual", "registered"]).assign(
+        hour_start=table["hour_start"].astype("int64")
+    )
     inputs = inputs.apply(lambda c: c if pd.api.types.is_numeric_dtype(c) else pd.factorize(c)[0])
     model = HistGradientBoostingRegressor(random_state=0).fit(inputs[~held], table["bikers"][~held])
     theirs = root_mean_squared_error(table["bikers"][held], model.predict(inputs[held]))
-    ours, today = (root_mean_squared_error(scores["outcome"], scores[f"{p}_score"]) for p in ("release", "current"))
-    print(f"bikes, RMSE on {held.sum()} holdout hours: by hand {theirs:.1f}, release {ours:.1f}, a week before {today:.1f}")
+    ours, today = (
+        root_mean_squared_error(scores["outcome"], scores[f"{p}_score"])
+        for p in ("release", "current")
+    )
+    print(
+        f"bikes, RMSE on {held.sum()} holdout hours: by hand {theirs:.1f}, release {ours:.1f}, a week before {today:.1f}"
+    )
     assert ours < theirs * 1.05 and ours < today

@@ -50,7 +50,9 @@ def unclean(root: Path) -> list[str]:
         name
         for name, text in before.items()
         if text != after[name]
-        or any(cell.get("outputs") or cell.get("execution_count") for cell in json.loads(text)["cells"])
+        or any(
+            cell.get("outputs") or cell.get("execution_count") for cell in json.loads(text)["cells"]
+        )
     )
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from ml_workflow.store.decisions import open as opened
-from ml_workflow.store.registry import champion, promote, register
-from ml_workflow.store.release import Release, contents, digest_of
+from ml_workflow.model.registry import champion, promote, register
+from ml_workflow.model.release import Release, contents, digest_of
+from ml_workflow.store.database import open as opened
 from tests.conftest import copy_of_the_project, surroundings
 
 
@@ -36,8 +36,23 @@ def live(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Liv
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     release = finished / "files" / "release"
-    register("penguins", release, digest_of(contents(release)), {}, {"log_loss": 0.25}, {"run": finished.name})
+    register(
+        "penguins",
+        release,
+        digest_of(contents(release)),
+        {},
+        {"log_loss": 0.25},
+        {"run": finished.name},
+    )
     promote("penguins", "1")
     url = f"sqlite:///{tmp_path}/decisions.db"
     version, loaded = champion("penguins")
-    return Live(project, env, url, opened(url), version, loaded, pd.read_parquet(finished / "files" / "holdout.parquet"))
+    return Live(
+        project,
+        env,
+        url,
+        opened(url),
+        version,
+        loaded,
+        pd.read_parquet(finished / "files" / "holdout.parquet"),
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ml_workflow.pipeline.steps import Function
+from ml_workflow.data.steps import Function
 
 MONTHS = {"PAY": ["PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6"]} | {
     name: [f"{name}{month}" for month in range(1, 7)] for name in ("BILL_AMT", "PAY_AMT")
@@ -18,7 +18,9 @@ def months_of(customers: pd.DataFrame) -> pd.DataFrame:
     """The credit table taken apart: six rows a customer, one for each month, in an order that mixes the customers."""
     rows = [
         customers[["customer_id", "LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE"]]
-        .assign(month=month, **{name: customers[columns[month]] for name, columns in MONTHS.items()})
+        .assign(
+            month=month, **{name: customers[columns[month]] for name, columns in MONTHS.items()}
+        )
         .sample(frac=1, random_state=month)
         for month in range(6)
     ]
@@ -31,10 +33,15 @@ def customers() -> Function:
     def together(rows: pd.DataFrame) -> pd.DataFrame:
         place = rows.groupby("customer_id").cumcount()
         parts = [
-            rows[place == month].set_index("customer_id").rename(columns={n: c[month] for n, c in MONTHS.items()})
+            rows[place == month]
+            .set_index("customer_id")
+            .rename(columns={n: c[month] for n, c in MONTHS.items()})
             for month in range(6)
         ]
-        rest = [part[[columns[month] for columns in MONTHS.values()]] for month, part in enumerate(parts)]
+        rest = [
+            part[[columns[month] for columns in MONTHS.values()]]
+            for month, part in enumerate(parts)
+        ]
         first = parts[0][["LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE"]]
         return pd.concat([first, *rest], axis=1).reset_index()
 
@@ -43,12 +50,19 @@ def customers() -> Function:
 
 def running() -> Function:
     """A running sum a unit: another order of the rows would give other numbers."""
-    return lambda rows: rows.assign(total=(rows["value"] * (rows.groupby("unit").cumcount() + 1)).groupby(rows["unit"]).cumsum())
+    return lambda rows: rows.assign(
+        total=(rows["value"] * (rows.groupby("unit").cumcount() + 1)).groupby(rows["unit"]).cumsum()
+    )
 
 
 def types() -> Function:
     """What the function sees: the type of each column, beside the key."""
-    return lambda rows: pd.DataFrame({"key": rows["key"], **{name: str(kind) for name, kind in rows.dtypes.items() if name != "key"}})
+    return lambda rows: pd.DataFrame(
+        {
+            "key": rows["key"],
+            **{name: str(kind) for name, kind in rows.dtypes.items() if name != "key"},
+        }
+    )
 
 
 def slow(seconds: float) -> Function:
@@ -89,6 +103,8 @@ def unlike() -> Function:
 
     def kinds(rows: pd.DataFrame) -> pd.DataFrame:
         first = rows["key"].min() // 100
-        return rows[["key"]].assign(number=1 if first % 2 else 1.5, note=None if first % 3 else "text")
+        return rows[["key"]].assign(
+            number=1 if first % 2 else 1.5, note=None if first % 3 else "text"
+        )
 
     return kinds

@@ -11,7 +11,11 @@ from tests.conftest import copy_of_the_project, edit, surroundings, workflow
 def test_a_sound_machine_has_status_0_and_one_line_for_each_finding(tmp_path: Path) -> None:
     done = workflow("doctor", env=surroundings(tmp_path))
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
-    assert [line.split("  ")[0] for line in done.stdout.splitlines()][:3] == ["Python", "make", "git"]
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()][:3] == [
+        "Python",
+        "make",
+        "git",
+    ]
 
 
 def test_what_is_missing_is_said_with_its_remedy_and_status_3(tmp_path: Path) -> None:
@@ -23,12 +27,22 @@ def test_what_is_missing_is_said_with_its_remedy_and_status_3(tmp_path: Path) ->
     done = workflow("doctor", env=env, cwd=project)
     said = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
     assert done.returncode == 3 and done.stderr == "", done.stdout + done.stderr
-    assert "apt-get install make" in said["make"] and "make setup" in said["packages"] and "not pandas, no-such-package" in said["packages"]
-    assert "differs in poc.py" in said["export"] and "make export" in said["export"] and "make setup" in said["MLflow"]
+    assert (
+        "apt-get install make" in said["make"]
+        and "make setup" in said["packages"]
+        and "not pandas, no-such-package" in said["packages"]
+    )
+    assert (
+        "differs in poc.py" in said["export"]
+        and "make export" in said["export"]
+        and "make setup" in said["MLflow"]
+    )
     assert "missing, for tests only: apt-get install chromium" in said["chromium"]
 
 
-def test_a_folder_that_cannot_be_written_and_a_full_disk_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_and_a_full_disk_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(doctor.os, "access", lambda *_: False)
     monkeypatch.setattr(doctor, "ROOM", float("inf"))
     assert "ML_WORKFLOW_REPORTS" in doctor.writable(tmp_path / "none" / "reports", "reports").remedy

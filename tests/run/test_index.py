@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ml_workflow.run import pages
+from ml_workflow.report import pages
 from ml_workflow.store.run import STAGES
 
 
@@ -16,17 +16,55 @@ def record(number: int, **changes: Any) -> dict[str, Any]:
     """A plausible record of a run that went to 03."""
     made = random.Random(number)
     net = made.gauss(1000, 300)
-    parameters = {"03_poc": {"learning_rate": made.choice([0.02, 0.05, 0.1]), "leaves": made.choice([7, 31]), "seed": number % 3}}
-    figures = {"net_value_per_month": [net - 200, net, net + 200], "log_loss": made.random(), "payback_months": None, "lost": float("nan")}
+    parameters = {
+        "03_poc": {
+            "learning_rate": made.choice([0.02, 0.05, 0.1]),
+            "leaves": made.choice([7, 31]),
+            "seed": number % 3,
+        }
+    }
+    figures = {
+        "net_value_per_month": [net - 200, net, net + 200],
+        "log_loss": made.random(),
+        "payback_months": None,
+        "lost": float("nan"),
+    }
     stages = [
-        {"name": name, "status": "done" if name <= "03_poc" else "pending", "seconds": 1.0, "started": "2026-11-24T02:00:00Z",
-         "inputs": {"notebook": f"{i:064d}", "parameters": "", "files": {"tasks/penguins.yaml": "a" * 64, "data/penguins.csv.gz": "b" * 64},
-                    "modules": {f"ml_workflow/module_{m}.py": f"{m:064d}" for m in range(25)}},
-         **({"verdict": {"go": True, "answer": f"Booster <b>{number}</b> beats it.", "figures": figures}} if name <= "03_poc" else {})}
+        {
+            "name": name,
+            "status": "done" if name <= "03_poc" else "pending",
+            "seconds": 1.0,
+            "started": "2026-11-24T02:00:00Z",
+            "inputs": {
+                "notebook": f"{i:064d}",
+                "parameters": "",
+                "files": {"tasks/penguins.yaml": "a" * 64, "data/penguins.csv.gz": "b" * 64},
+                "modules": {f"ml_workflow/module_{m}.py": f"{m:064d}" for m in range(25)},
+            },
+            **(
+                {
+                    "verdict": {
+                        "go": True,
+                        "answer": f"Booster <b>{number}</b> beats it.",
+                        "figures": figures,
+                    }
+                }
+                if name <= "03_poc"
+                else {}
+            ),
+        }
         for i, name in enumerate(STAGES)
-    ]  # fmt: skip
-    return {"run": f"penguins-20261124T{number // 3600:02}{number // 60 % 60:02}{number % 60:02}-{number:06x}", "task": "penguins", "parameters": parameters,
-            "stages": stages, "outcome": "pending", "versions": {f"library-{i}": "1.0" for i in range(15)}, "sweep": {"name": "s", "variant": {}}, **changes}  # fmt: skip
+    ]
+    return {
+        "run": f"penguins-20261124T{number // 3600:02}{number // 60 % 60:02}{number % 60:02}-{number:06x}",
+        "task": "penguins",
+        "parameters": parameters,
+        "stages": stages,
+        "outcome": "pending",
+        "versions": {f"library-{i}": "1.0" for i in range(15)},
+        "sweep": {"name": "s", "variant": {}},
+        **changes,
+    }
 
 
 def write(reports: Path, records: list[dict[str, Any]]) -> Path:
@@ -34,7 +72,9 @@ def write(reports: Path, records: list[dict[str, Any]]) -> Path:
     for entry in records:
         (reports / entry["run"] / "files").mkdir(parents=True)
         (reports / entry["run"] / "run.json").write_text(json.dumps(entry))
-        (reports / entry["run"] / "files" / "task.yaml").write_text("name: penguins\nvalue:\n  currency: $\n")
+        (reports / entry["run"] / "files" / "task.yaml").write_text(
+            "name: penguins\nvalue:\n  currency: $\n"
+        )
     return pages.write_index()
 
 
@@ -60,15 +100,24 @@ def opened(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def shown(page: Any, name: str) -> list[str]:
     """The column of that name, of the rows that are shown."""
     heads = page.locator("#runs thead th").all_text_contents()
-    return [text.split("\n")[0] for text in page.locator(f"#runs tbody tr:visible td:nth-child({heads.index(name) + 1})").all_inner_texts()]
+    return [
+        text.split("\n")[0]
+        for text in page.locator(
+            f"#runs tbody tr:visible td:nth-child({heads.index(name) + 1})"
+        ).all_inner_texts()
+    ]
 
 
 def test_a_click_on_a_column_sorts_by_number_and_a_second_one_turns_it_round(opened: Any) -> None:
     page = opened([record(n) for n in range(12)])
     page.get_by_role("button", name="net value a month").click()
-    up = [float(text.removeprefix("$ ").replace(",", "")) for text in shown(page, "net value a month")]
+    up = [
+        float(text.removeprefix("$ ").replace(",", "")) for text in shown(page, "net value a month")
+    ]
     page.get_by_role("button", name="net value a month").click()
-    down = [float(text.removeprefix("$ ").replace(",", "")) for text in shown(page, "net value a month")]
+    down = [
+        float(text.removeprefix("$ ").replace(",", "")) for text in shown(page, "net value a month")
+    ]
     assert up == sorted(up) and down == up[::-1] and len(set(up)) > 5
 
 
@@ -76,7 +125,11 @@ def test_runs_without_a_figure_stand_last_whichever_way_the_table_is_sorted(open
     broken = record(5, outcome="failed")
     for stage in broken["stages"]:
         stage.pop("verdict", None)
-        stage |= {"status": "failed", "error": "folds must be 2 or more"} if stage["name"] == "00_define" else {"status": "pending"}
+        stage |= (
+            {"status": "failed", "error": "folds must be 2 or more"}
+            if stage["name"] == "00_define"
+            else {"status": "pending"}
+        )
     page = opened([record(1), broken, record(2)])
     for _ in range(2):
         page.get_by_role("button", name="net value a month").click()
@@ -99,7 +152,10 @@ def test_chosen_runs_show_what_differs_and_nothing_else(opened: Any) -> None:
     two["stages"][3]["inputs"]["notebook"] = "d" * 64
     page = opened([one, two])
     page.locator("#all").click()
-    rows = {row.split("\t")[0]: row.split("\t")[1:] for row in page.locator("#difference tbody tr").all_inner_texts()}
+    rows = {
+        row.split("\t")[0]: row.split("\t")[1:]
+        for row in page.locator("#difference tbody tr").all_inner_texts()
+    }
     assert rows["data/penguins.csv.gz"] == ["cccccccc", "bbbbbbbb"]
     assert rows["nbs/03_poc.ipynb"][0] == "dddddddd" and rows["03_poc.seed"] == ["2", "1"]
     assert rows["net_value_per_month"][0].startswith("$ ") and "…" in rows["net_value_per_month"][0]
@@ -110,10 +166,17 @@ def test_chosen_runs_show_what_differs_and_nothing_else(opened: Any) -> None:
 
 def test_a_figure_is_drawn_against_each_parameter_that_varies(opened: Any) -> None:
     page = opened([record(n) for n in range(30)])
-    assert page.locator("#plots figcaption").all_inner_texts() == ["03_poc.learning_rate", "03_poc.leaves", "03_poc.seed"]
+    assert page.locator("#plots figcaption").all_inner_texts() == [
+        "03_poc.learning_rate",
+        "03_poc.leaves",
+        "03_poc.seed",
+    ]
     assert page.locator("#plots svg").first.locator("circle").count() == 30
     page.locator("#figure").select_option("log_loss")
-    assert page.locator("#plots svg").first.get_attribute("aria-label") == "log_loss against 03_poc.learning_rate"
+    assert (
+        page.locator("#plots svg").first.get_attribute("aria-label")
+        == "log_loss against 03_poc.learning_rate"
+    )
 
 
 def test_text_of_a_run_stays_text(opened: Any) -> None:
@@ -123,7 +186,10 @@ def test_text_of_a_run_stays_text(opened: Any) -> None:
 
 def test_links_lead_to_the_stages_pages_and_the_table_scrolls_on_a_phone(opened: Any) -> None:
     page = opened([record(n) for n in range(3)])
-    assert page.locator("#runs td.pages a").first.get_attribute("href") == f"{record(2)['run']}/00_define.html"
+    assert (
+        page.locator("#runs td.pages a").first.get_attribute("href")
+        == f"{record(2)['run']}/00_define.html"
+    )
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 

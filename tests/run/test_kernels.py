@@ -65,7 +65,12 @@ def notebook(folder: Path, *cells: str) -> Path:
 
 def execute(pool: Kernels, path: Path, **options: Any) -> list[Any]:
     """Run a notebook in its own folder; its cells' outputs."""
-    options = {"cwd": path.parent, "progress_bar": False, "kernel_manager_class": pool.manager_class, **options}
+    options = {
+        "cwd": path.parent,
+        "progress_bar": False,
+        "kernel_manager_class": pool.manager_class,
+        **options,
+    }
     book = papermill.execute_notebook(path, path.with_suffix(".out.ipynb"), **options)
     return [cell.outputs for cell in book.cells]
 
@@ -130,7 +135,11 @@ def shown(outputs: list[Any]) -> list[Any]:
     joined: list[Any] = []
     for output in outputs:
         if output["output_type"] == "stream":
-            text = re.sub(r"\d\d:\d\d:\d\d,\d+|[\d.]+it/s|\?it/s|\d\d:\d\d<\S+|no-name-\S+", "", output["text"])
+            text = re.sub(
+                r"\d\d:\d\d:\d\d,\d+|[\d.]+it/s|\?it/s|\d\d:\d\d<\S+|no-name-\S+",
+                "",
+                output["text"],
+            )
             joined.append((output["name"], text))
         elif output["output_type"] == "error":
             frames = re.sub(r"\x1b\[[\d;]*m|ipykernel_\d+/\d+", "", "\n".join(output["traceback"]))
@@ -150,7 +159,9 @@ def test_cells_show_what_they_show_with_a_stock_kernel(warm: Kernels, tmp_path: 
                 execute(pool, path)
             book = nbformat.read(path.with_suffix(".out.ipynb"), 4)
             # Papermill has put a cell before the one that failed.
-            found[pool.kind] = [shown(cell.outputs) for cell in book.cells if cell.cell_type == "code"]
+            found[pool.kind] = [
+                shown(cell.outputs) for cell in book.cells if cell.cell_type == "code"
+            ]
     # What a library warns of when it is first imported is said to nobody: the first cell differs.
     for ours, theirs in zip(found["warm"][1:], found["stock"][1:], strict=True):
         assert ours == theirs
@@ -175,7 +186,9 @@ def test_a_prepared_kernel_runs_in_the_folder_and_environment_of_the_notebook(
     warm.prepare()
     warm.prepare()
     monkeypatch.setenv("MARK", "new")
-    assert value(warm, tmp_path, "import os\nos.getcwd() + os.environ['MARK']") == f"'{tmp_path}new'"
+    assert (
+        value(warm, tmp_path, "import os\nos.getcwd() + os.environ['MARK']") == f"'{tmp_path}new'"
+    )
 
 
 def test_a_kernel_that_died_while_it_waited_is_replaced(warm: Kernels, tmp_path: Path) -> None:
@@ -241,7 +254,10 @@ def test_the_warm_parent_is_replaced_when_it_dies(tmp_path: Path) -> None:
         marker = uuid4().hex
         kill = f"import os, signal, subprocess, time\nsubprocess.Popen(['sleep', '300'], env={{'M': '{marker}'}})\n"
         with pytest.raises(DeadKernelError):
-            execute(pool, notebook(tmp_path, kill + "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"))
+            execute(
+                pool,
+                notebook(tmp_path, kill + "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"),
+            )
         assert wait_until(lambda: not marked(marker))
         assert value(pool, tmp_path, "1 + 1") == "2"
 
@@ -263,7 +279,9 @@ def test_no_process_outlives_the_run(tmp_path: Path) -> None:
         folder.mkdir()
         command = [sys.executable, "-c", RUNNER, str(notebook(folder, DAEMONS))]
         environment = {**os.environ, "MARKER": marker}
-        runner = subprocess.Popen(command, cwd=folder, env=environment, stdout=PIPE, stderr=DEVNULL, text=True)
+        runner = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=PIPE, stderr=DEVNULL, text=True
+        )
         runs.append((number, marker, folder, runner))
     for number, marker, folder, runner in runs:
         with runner:
@@ -280,7 +298,9 @@ def test_no_process_outlives_the_run(tmp_path: Path) -> None:
 def four_workers() -> ProcessPoolExecutor:
     """Four processes that share the cost of their imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "papermill", "nbclient", "psutil", "ml_workflow.run.kernels"])
+    context.set_forkserver_preload(
+        ["pytest", "papermill", "nbclient", "psutil", "ml_workflow.run.kernels"]
+    )
     return ProcessPoolExecutor(4, mp_context=context)
 
 
@@ -309,7 +329,9 @@ def idle(process: psutil.Process) -> bool:
 
 
 @pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.prove)])
-def test_many_notebooks_at_a_time_leave_nothing_behind(count: int, warm: Kernels, tmp_path: Path) -> None:
+def test_many_notebooks_at_a_time_leave_nothing_behind(
+    count: int, warm: Kernels, tmp_path: Path
+) -> None:
     parent = warm_parents()[0]
     assert wait_until(lambda: idle(parent))
     before = use_of(parent)

@@ -13,12 +13,14 @@ import yaml
 
 from tests.conftest import ROOT, surroundings, workflow
 
-PENGUINS: dict[str, Any] = yaml.safe_load((ROOT / "tasks" / "penguins.yaml").read_text(encoding="utf-8"))
+PENGUINS: dict[str, Any] = yaml.safe_load(
+    (ROOT / "tasks" / "penguins.yaml").read_text(encoding="utf-8")
+)
 WITHOUT_MONEY = {**PENGUINS, "value": {}, "current_process": None}
 
 FORKS = """
 import json, os, sys
-import pyarrow, ml_workflow.cli, ml_workflow.run.chain, ml_workflow.run.check, ml_workflow.run.draft
+import pyarrow, ml_workflow.cli, ml_workflow.run.chain, ml_workflow.draft.check, ml_workflow.draft.draft
 status, running = {}, {}
 def wait():
     child, code = os.wait()
@@ -106,37 +108,68 @@ FAULTS: dict[str, Wrong] = {
     "missing key": Wrong({k: v for k, v in PENGUINS.items() if k != "unit"}, "'unit'"),
     "a kind that there is not": Wrong(changed(PENGUINS, target__kind="multi"), "target.kind"),
     "missing file": Wrong(source(uri="data/nothing.csv"), "data/nothing.csv does not exist"),
-    "missing environment variable": Wrong(source(uri="${NO_SUCH_DATABASE_URL}", query="select 1"), "NO_SUCH_DATABASE_URL"),
+    "missing environment variable": Wrong(
+        source(uri="${NO_SUCH_DATABASE_URL}", query="select 1"), "NO_SUCH_DATABASE_URL"
+    ),
     "database without query": Wrong(source(uri="sqlite:///FOLDER/none.db"), "query"),
-    "database that does not answer": Wrong(source(uri="sqlite:///FOLDER/none.db", query="select * from t"), "did not answer"),
+    "database that does not answer": Wrong(
+        source(uri="sqlite:///FOLDER/none.db", query="select * from t"), "did not answer"
+    ),
     "not a table": Wrong(source(uri="FOLDER/notes.pdf"), "no table"),
     "broken table": Wrong(source(uri="FOLDER/broken.csv.gz"), "cannot be read"),
     "no rows": Wrong(source(uri="FOLDER/header.csv"), "no rows"),
     "no bytes": Wrong(source(uri="FOLDER/nothing.csv"), "empty"),
     "repeated column": Wrong(source(uri="FOLDER/twice.csv"), "more than one column"),
     "target column absent": Wrong(changed(PENGUINS, target__column="speces"), "'species'"),
-    "positive label absent": Wrong(changed(WITHOUT_MONEY, target={"column": "sex", "kind": "binary", "positive": "other"}), "target.positive"),
-    "one outcome only": Wrong(changed(WITHOUT_MONEY, sources=[{"name": "one", "uri": "FOLDER/one.csv"}]), "nothing to predict"),
-    "text for a number": Wrong(changed(WITHOUT_MONEY, target={"column": "species", "kind": "regression"}), "text"),
-    "unknown column in the rule": Wrong(decided("case when bil_length_mm > 3 then 'Gentoo' else 'Adelie' end"), "'bill_length_mm'"),
-    "unknown column in a value": Wrong(changed(PENGUINS, value__matrix__Adelie__Adelie="body_mas_g / 100"), "'body_mass_g'"),
+    "positive label absent": Wrong(
+        changed(WITHOUT_MONEY, target={"column": "sex", "kind": "binary", "positive": "other"}),
+        "target.positive",
+    ),
+    "one outcome only": Wrong(
+        changed(WITHOUT_MONEY, sources=[{"name": "one", "uri": "FOLDER/one.csv"}]),
+        "nothing to predict",
+    ),
+    "text for a number": Wrong(
+        changed(WITHOUT_MONEY, target={"column": "species", "kind": "regression"}), "text"
+    ),
+    "unknown column in the rule": Wrong(
+        decided("case when bil_length_mm > 3 then 'Gentoo' else 'Adelie' end"), "'bill_length_mm'"
+    ),
+    "unknown column in a value": Wrong(
+        changed(PENGUINS, value__matrix__Adelie__Adelie="body_mas_g / 100"), "'body_mass_g'"
+    ),
     "an aggregate": Wrong(decided("max(species)"), "sums up"),
-    "an aggregate in a value": Wrong(changed(PENGUINS, value__matrix__Adelie__Adelie="avg(body_mass_g)"), "sums up"),
+    "an aggregate in a value": Wrong(
+        changed(PENGUINS, value__matrix__Adelie__Adelie="avg(body_mass_g)"), "sums up"
+    ),
     "no expression": Wrong(decided("when Gentoo then"), "current_process.decide"),
     "a decision that there is not": Wrong(decided("'Gentooo'"), "Gentooo"),
-    "matrix without a class": Wrong(changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}), "value.matrix"),
-    "no dates to split by": Wrong(changed(PENGUINS, split={"by": "time", "column": "island"}), "hold no date"),
+    "matrix without a class": Wrong(
+        changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}), "value.matrix"
+    ),
+    "no dates to split by": Wrong(
+        changed(PENGUINS, split={"by": "time", "column": "island"}), "hold no date"
+    ),
     "unknown features": Wrong(changed(PENGUINS, features="paymnt_history"), "'payment_history'"),
     "misspelt parameter": Wrong(["run", "penguins", "-p", "fold=3"], "'folds'"),
     "parameter of another type": Wrong(["run", "penguins", "-p", "folds=many"], "a whole number"),
-    "parameter of another stage": Wrong(["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"),
+    "parameter of another stage": Wrong(
+        ["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"
+    ),
     "parameter without a value": Wrong(["run", "penguins", "-p", "folds"], "name=value"),
-    "parameter file missing": Wrong(["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"),
+    "parameter file missing": Wrong(
+        ["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"
+    ),
     "parameter file no YAML": Wrong(["run", "penguins", "-f", "FOLDER/broken.yaml"], "is not YAML"),
     "unknown stage": Wrong(["run", "penguins", "--until", "06"], "stage"),
-    "table without that target": Wrong(["run", "data/penguins.csv.gz", "--target", "specie"], "'species'"),
+    "table without that target": Wrong(
+        ["run", "data/penguins.csv.gz", "--target", "specie"], "'species'"
+    ),
     "check of a wrong task": Wrong(["check", "pengins"], "'penguins'"),
-    **{f"reads by {name}": Wrong(decided(text), "current_process.decide") for name, text in SECRETS.items()},
+    **{
+        f"reads by {name}": Wrong(decided(text), "current_process.decide")
+        for name, text in SECRETS.items()
+    },
 }
 
 
@@ -144,8 +177,14 @@ FAULTS: dict[str, Wrong] = {
 def refused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
     """Each wrong input given to the command line: the folder with what was said, and the exit statuses."""
     folder = tmp_path_factory.mktemp("refused")
-    for name, text in {"header.csv": "species,island\n", "nothing.csv": "", "twice.csv": "species,island,island\nA,x,y\nB,x,y\n", "notes.pdf": "no table",
-                       "one.csv": "species,island\nA,x\nA,y\n", "broken.yaml": "folds: ["}.items():  # fmt: skip
+    for name, text in {
+        "header.csv": "species,island\n",
+        "nothing.csv": "",
+        "twice.csv": "species,island,island\nA,x,y\nB,x,y\n",
+        "notes.pdf": "no table",
+        "one.csv": "species,island\nA,x\nA,y\n",
+        "broken.yaml": "folds: [",
+    }.items():
         (folder / name).write_text(text)
     (folder / "broken.csv.gz").write_bytes(gzip.compress(b"species,island\nA,x\n" * 1000)[:40])
     words = {}
@@ -155,7 +194,15 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, i
             (folder / f"{name}.yaml").write_text(text.replace("FOLDER", str(folder)))
             given = ["run", str(folder / f"{name}.yaml")]
         words[name] = [word.replace("FOLDER", str(folder)) for word in given]
-    done = subprocess.run([sys.executable, "-c", FORKS, str(folder)], input=json.dumps(words), cwd=ROOT, env=surroundings(folder), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(folder)],
+        input=json.dumps(words),
+        cwd=ROOT,
+        env=surroundings(folder),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return folder, yaml.safe_load(done.stdout)
 
@@ -169,7 +216,9 @@ def one_sentence(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_is_wrong_is_refused_in_a_sentence(name: str, refused: tuple[Path, dict[str, int]]) -> None:
+def test_what_is_wrong_is_refused_in_a_sentence(
+    name: str, refused: tuple[Path, dict[str, int]]
+) -> None:
     folder, status = refused
     said = (folder / f"{name}.err").read_text()
     assert status[name] == 2, said
@@ -196,7 +245,9 @@ def on_its_own_disk(tmp_path: Path, options: str) -> subprocess.CompletedProcess
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-    if subprocess.run([*mount, "mount", "-t", "tmpfs", "tmpfs", str(place)], capture_output=True).returncode:
+    if subprocess.run(
+        [*mount, "mount", "-t", "tmpfs", "tmpfs", str(place)], capture_output=True
+    ).returncode:
         return None
     script = 'mount -t tmpfs -o "$1" tmpfs "$2" && { "$3" -m ml_workflow.cli run penguins; status=$?; ls "$2"/*/run.json >"$2.left" 2>/dev/null; exit $status; }'
     command = [*mount, "sh", "-c", script, "sh", options, str(place), sys.executable]
@@ -215,7 +266,11 @@ def test_a_file_in_the_place_of_the_reports_folder_is_refused(tmp_path: Path) ->
 def test_a_read_only_reports_folder_is_refused(tmp_path: Path) -> None:
     done = on_its_own_disk(tmp_path, "ro")
     if done is None:  # without mounts, a place where nobody, root included, can make a folder
-        done = workflow("run", "penguins", env={**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": "/proc/reports"})
+        done = workflow(
+            "run",
+            "penguins",
+            env={**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": "/proc/reports"},
+        )
     assert done.returncode == 2, done.stdout + done.stderr
     assert "cannot be written" in one_sentence(done.stderr)
 

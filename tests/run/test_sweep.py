@@ -36,7 +36,10 @@ def written(folder: Path, text: str) -> Path:
 
 def records(env: dict[str, str]) -> list[dict[str, Any]]:
     """The records of all runs, oldest first."""
-    paths = sorted(Path(env["ML_WORKFLOW_REPORTS"]).glob("penguins-*/run.json"), key=lambda path: path.parent.name.split("-")[1])
+    paths = sorted(
+        Path(env["ML_WORKFLOW_REPORTS"]).glob("penguins-*/run.json"),
+        key=lambda path: path.parent.name.split("-")[1],
+    )
     return [json.loads(path.read_text()) for path in paths]
 
 
@@ -56,8 +59,26 @@ class Swept:
     def __init__(self, folder: Path) -> None:
         self.env, file = surroundings(folder), written(folder, GRID)
         # `env`: tests that run in the background ignore Ctrl-C, and a child would inherit that
-        command = ["env", "--default-signal=INT", sys.executable, "-m", "ml_workflow.cli", "sweep", str(file), "--jobs", "2"]
-        started = subprocess.Popen(command, cwd=ROOT, env={**self.env, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        command = [
+            "env",
+            "--default-signal=INT",
+            sys.executable,
+            "-m",
+            "ml_workflow.cli",
+            "sweep",
+            str(file),
+            "--jobs",
+            "2",
+        ]
+        started = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**self.env, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         assert started.stdout and started.stderr
         self.first_line = started.stdout.readline()
         os.killpg(started.pid, signal.SIGINT)  # as a terminal does
@@ -67,7 +88,9 @@ class Swept:
         self.before = records(self.env)
         for record in self.before:  # a kill between a stage's end and its page leaves the page out
             if record["stages"][3]["status"] == "done":
-                (Path(self.env["ML_WORKFLOW_REPORTS"]) / record["run"] / "03_poc.html").unlink(missing_ok=True)
+                (Path(self.env["ML_WORKFLOW_REPORTS"]) / record["run"] / "03_poc.html").unlink(
+                    missing_ok=True
+                )
         self.again = workflow("sweep", str(file), "--jobs", "2", env=self.env)
         self.records = records(self.env)
         self.whole = [r for r in self.records if r["stages"][3]["status"] == "done"]
@@ -79,9 +102,18 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
 
 
 def test_ctrl_c_ends_a_sweep_with_a_sentence_and_true_records(swept: Swept) -> None:
-    assert swept.stopped == 130 and "goes on from there" in swept.said and "Traceback" not in swept.said, swept.said
+    assert (
+        swept.stopped == 130
+        and "goes on from there" in swept.said
+        and "Traceback" not in swept.said
+    ), swept.said
     assert swept.left == []
-    assert {s["status"] for r in swept.before for s in r["stages"][:4]} <= {"done", "reused", "pending", "failed"}
+    assert {s["status"] for r in swept.before for s in r["stages"][:4]} <= {
+        "done",
+        "reused",
+        "pending",
+        "failed",
+    }
     assert any(r["stages"][3]["status"] == "pending" for r in swept.before)
 
 
@@ -94,7 +126,11 @@ def test_the_same_command_goes_on_and_does_nothing_twice(swept: Swept) -> None:
 def test_stages_that_variants_share_run_once(swept: Swept) -> None:
     for number in range(3):
         made = [r["run"] for r in swept.records if r["stages"][number]["status"] == "done"]
-        reused = {r["stages"][number]["from"] for r in swept.records if r["stages"][number]["status"] == "reused"}
+        reused = {
+            r["stages"][number]["from"]
+            for r in swept.records
+            if r["stages"][number]["status"] == "reused"
+        }
         assert len(made) == 1 and reused == set(made)
 
 
@@ -107,8 +143,22 @@ def test_a_variant_that_fails_is_told_and_stops_no_other(swept: Swept) -> None:
 
 def test_a_variant_scores_what_a_single_run_scores(swept: Swept) -> None:
     variant = swept.whole[-1]
-    given = [word for stage, values in variant["parameters"].items() for name, value in values.items() for word in ("-p", f"{stage}.{name}={value}")]
-    done = workflow("run", "penguins", "--until", "03_poc", "--from", "03_poc", *given, env={**swept.env, "OMP_NUM_THREADS": "1"})
+    given = [
+        word
+        for stage, values in variant["parameters"].items()
+        for name, value in values.items()
+        for word in ("-p", f"{stage}.{name}={value}")
+    ]
+    done = workflow(
+        "run",
+        "penguins",
+        "--until",
+        "03_poc",
+        "--from",
+        "03_poc",
+        *given,
+        env={**swept.env, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     alone = json.loads((Path(swept.env["ML_WORKFLOW_REPORTS"]) / "latest" / "run.json").read_text())
     assert alone["stages"][3]["status"] == "done" and "sweep" not in alone
@@ -128,10 +178,20 @@ def test_every_variant_is_in_mlflow_once_with_parameters_and_figures(swept: Swep
     for record in swept.whole:
         found = base.execute("select run_uuid from runs where name = ?", [record["run"]]).fetchall()
         assert len(found) == 1
-        parameters = dict(base.execute("select key, value from params where run_uuid = ?", found[0]).fetchall())
-        figures = dict(base.execute("select key, value from metrics where run_uuid = ?", found[0]).fetchall())
-        assert parameters["03_poc.folds"] == "2" and set(parameters) - {"03_poc.folds", "01_research.sample"} == set(record["sweep"]["variant"])
-        assert figures["net_value_per_month"] == record["stages"][3]["verdict"]["figures"]["net_value_per_month"][1]
+        parameters = dict(
+            base.execute("select key, value from params where run_uuid = ?", found[0]).fetchall()
+        )
+        figures = dict(
+            base.execute("select key, value from metrics where run_uuid = ?", found[0]).fetchall()
+        )
+        assert parameters["03_poc.folds"] == "2" and set(parameters) - {
+            "03_poc.folds",
+            "01_research.sample",
+        } == set(record["sweep"]["variant"])
+        assert (
+            figures["net_value_per_month"]
+            == record["stages"][3]["verdict"]["figures"]["net_value_per_month"][1]
+        )
 
 
 @pytest.mark.parametrize(
@@ -148,14 +208,18 @@ def test_every_variant_is_in_mlflow_once_with_parameters_and_figures(swept: Swep
         ("grid: [", "is not YAML"),
     ],
 )
-def test_what_is_wrong_in_a_sweep_is_refused_before_anything_starts(text: str, said: str, tmp_path: Path) -> None:
+def test_what_is_wrong_in_a_sweep_is_refused_before_anything_starts(
+    text: str, said: str, tmp_path: Path
+) -> None:
     with pytest.raises(Refusal, match=said.replace("(", r"\(").replace(")", r"\)")):
         read_sweep(written(tmp_path, f"task: penguins\n{text}\n"))
 
 
 def test_a_refused_sweep_leaves_nothing_behind(tmp_path: Path) -> None:
     env = surroundings(tmp_path)
-    done = workflow("sweep", str(written(tmp_path, "task: penguins\ngrid: {leafs: [7, 31]}\n")), env=env)
+    done = workflow(
+        "sweep", str(written(tmp_path, "task: penguins\ngrid: {leafs: [7, 31]}\n")), env=env
+    )
     assert done.returncode == 2 and "leaves" in done.stderr and "Traceback" not in done.stderr
     assert not list(Path(env["ML_WORKFLOW_REPORTS"]).glob("*"))
 
@@ -169,9 +233,15 @@ list: [{leaves: 15}, {leaves: 7, 03_poc.seed: 0}]
 random: {n: 3, seed: 7, parameters: {learning_rate: {low: 0.001, high: 0.5, log: true}, leaves: {low: 5, high: 9}}}
 """
     once, twice = read_sweep(written(tmp_path, text)), read_sweep(written(tmp_path, text))
-    assert once == twice and len(once.variants) == 2 * (4 + 1 + 3)  # one of the list stands in the grid already
+    assert once == twice and len(once.variants) == 2 * (
+        4 + 1 + 3
+    )  # one of the list stands in the grid already
     drawn = once.variants[5].given
-    assert drawn["task"] == "penguins" and 0.001 <= drawn["learning_rate"] <= 0.5 and drawn["leaves"] in range(5, 10)
+    assert (
+        drawn["task"] == "penguins"
+        and 0.001 <= drawn["learning_rate"] <= 0.5
+        and drawn["leaves"] in range(5, 10)
+    )
     assert all(v.parameters["03_poc"]["folds"] == 3 for v in once.variants)
 
 
@@ -179,7 +249,14 @@ def test_each_variant_waits_for_the_one_that_shares_most_with_it() -> None:
     def variant(task: str, **by_stage: int) -> Variant:
         return Variant(task, {}, {stage: {"x": by_stage.get(stage[3:], 0)} for stage in STAGES})
 
-    variants = [variant("a"), variant("a", poc=1), variant("a", dataset=1), variant("a", dataset=1, poc=1), variant("b"), variant("a", define=1)]
+    variants = [
+        variant("a"),
+        variant("a", poc=1),
+        variant("a", dataset=1),
+        variant("a", dataset=1, poc=1),
+        variant("b"),
+        variant("a", define=1),
+    ]
     assert owners(variants, "03_poc") == [(0, 0), (0, 3), (0, 2), (2, 3), (4, 0), (5, 0)]
 
 
@@ -189,7 +266,9 @@ def test_a_sweep_runs_on_a_dask_cluster(tmp_path: Path) -> None:
 
     env = surroundings(tmp_path)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        done = workflow("sweep", str(written(tmp_path, GRID)), "--scheduler", cluster.scheduler_address, env=env)
+        done = workflow(
+            "sweep", str(written(tmp_path, GRID)), "--scheduler", cluster.scheduler_address, env=env
+        )
     assert "3 of 4 variants" in done.stdout, done.stdout + done.stderr
     made = records(env)
     assert sum(r["stages"][2]["status"] == "done" for r in made) == 1
@@ -197,5 +276,7 @@ def test_a_sweep_runs_on_a_dask_cluster(tmp_path: Path) -> None:
 
 
 def test_a_sweep_without_an_answering_scheduler_is_refused(tmp_path: Path) -> None:
-    done = workflow("sweep", str(written(tmp_path, GRID)), "--scheduler", "nowhere", env=surroundings(tmp_path))
+    done = workflow(
+        "sweep", str(written(tmp_path, GRID)), "--scheduler", "nowhere", env=surroundings(tmp_path)
+    )
     assert done.returncode == 2 and "dask scheduler" in done.stderr, done.stderr

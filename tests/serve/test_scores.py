@@ -17,17 +17,31 @@ from tests.serve.conftest import Home, home_of
 
 def as_the_notebook(home: Home) -> None:
     """Every holdout row, one by one and together, has the score and the decision that 04 wrote down."""
-    holdout, scores = (pd.read_parquet(home.run / "files" / f"{name}.parquet") for name in ("holdout", "scores"))
+    holdout, scores = (
+        pd.read_parquet(home.run / "files" / f"{name}.parquet") for name in ("holdout", "scores")
+    )
     model, client = home.live.model, TestClient(application(home.live, []))
-    rows = [{c.name: as_json(holdout[c.name].iloc[i]) for c in model.columns} for i in range(len(holdout))]
+    rows = [
+        {c.name: as_json(holdout[c.name].iloc[i]) for c in model.columns}
+        for i in range(len(holdout))
+    ]
     expected = scores.filter(regex="^release_score").to_numpy()
-    together = [answer for start in range(0, len(rows), 5000) for answer in client.post("/predict", json=rows[start : start + 5000]).json()]
+    together = [
+        answer
+        for start in range(0, len(rows), 5000)
+        for answer in client.post("/predict", json=rows[start : start + 5000]).json()
+    ]
     single = [client.post("/predict", json=row).json() for row in rows[:300]]
     for answers in (together, single):
-        found = [list(a["score"].values()) if isinstance(a["score"], dict) else [a["score"]] for a in answers]
+        found = [
+            list(a["score"].values()) if isinstance(a["score"], dict) else [a["score"]]
+            for a in answers
+        ]
         assert np.array_equal(np.squeeze(found), expected[: len(answers)].squeeze())
         if model.actions:
-            assert [a["decision"] for a in answers] == list(scores["release_decision"][: len(answers)])
+            assert [a["decision"] for a in answers] == list(
+                scores["release_decision"][: len(answers)]
+            )
 
 
 def test_the_api_scores_each_holdout_row_as_the_notebook(home: Home) -> None:
@@ -37,27 +51,37 @@ def test_the_api_scores_each_holdout_row_as_the_notebook(home: Home) -> None:
 
 @pytest.mark.prove
 @pytest.mark.parametrize("task", ["credit", "bikes"])
-def test_the_api_scores_other_tasks_as_their_notebooks(task: str, env: dict[str, str], tmp_path: Path) -> None:
+def test_the_api_scores_other_tasks_as_their_notebooks(
+    task: str, env: dict[str, str], tmp_path: Path
+) -> None:
     done = workflow("run", task, "--until", "04_scale", "--force", "-p", "time_budget=5", env=env)
     assert done.returncode in (0, 3), done.stderr
     as_the_notebook(home_of(newest(env), task, tmp_path))
 
 
-def test_the_quick_path_is_taken_and_equals_the_pipeline_on_rows_all_over_the_contract(home: Home) -> None:
+def test_the_quick_path_is_taken_and_equals_the_pipeline_on_rows_all_over_the_contract(
+    home: Home,
+) -> None:
     model = home.live.model
     assert model.path == "compiled"
     rows = list(rows_for_proof(model.release, model.columns, 300, seed=7))
     assert any(None in row.values() for row in rows)
-    rows += [{**row, "island": "never seen", "sex": "N/A"} for row in rows[:20]]  # beyond the contract, the path must still agree
+    rows += [
+        {**row, "island": "never seen", "sex": "N/A"} for row in rows[:20]
+    ]  # beyond the contract, the path must still agree
     raw = frame(model.columns, rows)
     assert np.array_equal(model.score(raw), model.release.score(raw))
 
 
-def test_a_quick_path_that_scores_otherwise_is_not_taken(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_path_that_scores_otherwise_is_not_taken(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ml_workflow.serve.compiled as compiled
 
     made = compiled._compiled
-    monkeypatch.setattr(compiled, "_compiled", lambda release: lambda raw: made(release)(raw) + 1e-5)
+    monkeypatch.setattr(
+        compiled, "_compiled", lambda release: lambda raw: made(release)(raw) + 1e-5
+    )
     score, path = scorer(home.live.model.release, home.live.model.columns)
     assert (score, path) == (home.live.model.release.score, "pipeline")
 
@@ -65,5 +89,7 @@ def test_a_quick_path_that_scores_otherwise_is_not_taken(home: Home, monkeypatch
 def test_columns_are_typed_as_the_release_was_fitted(home: Home) -> None:
     holdout = pd.read_parquet(home.run / "files" / "holdout.parquet")
     columns = home.live.model.columns
-    rows: list[dict[str, Any]] = [{c.name: as_json(holdout[c.name].iloc[i]) for c in columns} for i in range(len(holdout))]
+    rows: list[dict[str, Any]] = [
+        {c.name: as_json(holdout[c.name].iloc[i]) for c in columns} for i in range(len(holdout))
+    ]
     pd.testing.assert_frame_equal(frame(columns, rows), holdout[[c.name for c in columns]])

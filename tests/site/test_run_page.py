@@ -7,16 +7,23 @@ from typing import Any
 
 import pytest
 
-from ml_workflow.run.summary import caveats, following, write_summary
-from ml_workflow.store.task import read_task
+from ml_workflow.report.run_page import caveats, following, write_summary
+from ml_workflow.task.file import read_task
 from tests.conftest import record
 from tests.site.conftest import Opened, barriers
 
 
-def test_verdict_and_money_come_first_then_question_evidence_caveats_and_what_is_next(finished: Path, opened: Opened) -> None:
+def test_verdict_and_money_come_first_then_question_evidence_caveats_and_what_is_next(
+    finished: Path, opened: Opened
+) -> None:
     page = opened(finished / "index.html")
     assert page.locator("h1").inner_text() == "Which species is this penguin?"
-    assert page.locator("h2").all_inner_texts() == ["The question", "The evidence", "The caveats", "What happens next"]
+    assert page.locator("h2").all_inner_texts() == [
+        "The question",
+        "The evidence",
+        "The caveats",
+        "What happens next",
+    ]
     top = page.locator(".verdict").inner_text() + page.locator(".money").inner_text()
     net = record(finished)["stages"][-1]["verdict"]["figures"]["net_value_per_month"]
     assert f"{abs(net[1]):,.0f}" in top and f"{abs(net[0]):,.0f}" in top
@@ -30,17 +37,27 @@ def test_the_page_stands_alone_and_its_links_lead_to_pages(finished: Path, opene
     page = opened(finished / "index.html")
     links = page.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert len(links) == 7 and all((finished / link).exists() for link in links)
-    assert all(page.locator("img").evaluate_all("images => images.map(image => image.alt.startsWith('Figure: ') && image.naturalWidth > 0)"))
+    assert all(
+        page.locator("img").evaluate_all(
+            "images => images.map(image => image.alt.startsWith('Figure: ') && image.naturalWidth > 0)"
+        )
+    )
 
 
 def test_reports_show_no_place_of_this_machine(finished: Path) -> None:
-    pages = [path for path in finished.glob("*.html") if re.search("PosixPath|" + re.escape(str(finished)), path.read_text(encoding="utf-8"))]
+    pages = [
+        path
+        for path in finished.glob("*.html")
+        if re.search("PosixPath|" + re.escape(str(finished)), path.read_text(encoding="utf-8"))
+    ]
     assert len(list(finished.glob("*.html"))) == 7 and pages == []
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_no_barrier_and_nothing_wider_than_the_screen(finished: Path, opened: Opened, width: int, colours: str) -> None:
+def test_no_barrier_and_nothing_wider_than_the_screen(
+    finished: Path, opened: Opened, width: int, colours: str
+) -> None:
     page = opened(finished / "index.html", width, colours)
     assert barriers(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -56,7 +73,10 @@ def test_paper_shows_ink_on_white_and_no_navigation(finished: Path, opened: Open
 
 def test_each_outcome_says_what_happens_next(finished: Path, tmp_path: Path) -> None:
     entry = record(finished)
-    said = {outcome: list(following(tmp_path, entry | {"outcome": outcome})) for outcome in ("ship", "keep running", "stop", "failed", "pending")}
+    said = {
+        outcome: list(following(tmp_path, entry | {"outcome": outcome}))
+        for outcome in ("ship", "keep running", "stop", "failed", "pending")
+    }
     assert len({sentences[0] for sentences in said.values()}) == 5
     (tmp_path / "files").mkdir()
     decided, waits = tmp_path / "files" / "decision.json", entry | {"outcome": "keep running"}
@@ -73,11 +93,25 @@ def test_an_interval_that_holds_zero_and_a_forced_stop_are_caveats(finished: Pat
     entry["stages"][-1]["verdict"]["figures"]["net_value_per_month"] = [-1.0, 2.0, 3.0]
     entry["stages"][1]["verdict"]["go"] = False
     added = [sentence for sentence in caveats(task, entry) if sentence not in sure]
-    assert len(added) == 2 and "holds zero" in added[0] and added[1].startswith("Research said stop")
+    assert (
+        len(added) == 2 and "holds zero" in added[0] and added[1].startswith("Research said stop")
+    )
 
 
 def test_a_run_that_failed_at_once_still_has_a_page_and_text_stays_text(tmp_path: Path) -> None:
-    stage: dict[str, Any] = {"name": "00_define", "status": "failed", "seconds": 1.0, "error": "the column <b> is missing"}
-    entry = {"run": "credit-20261125T130508-9ce38f", "task": "credit", "parameters": {}, "stages": [stage], "outcome": "failed", "versions": {}}
+    stage: dict[str, Any] = {
+        "name": "00_define",
+        "status": "failed",
+        "seconds": 1.0,
+        "error": "the column <b> is missing",
+    }
+    entry = {
+        "run": "credit-20261125T130508-9ce38f",
+        "task": "credit",
+        "parameters": {},
+        "stages": [stage],
+        "outcome": "failed",
+        "versions": {},
+    }
     text = write_summary(tmp_path, entry).read_text(encoding="utf-8")
     assert "Define failed: the column &lt;b&gt; is missing" in text and "<!--" not in text

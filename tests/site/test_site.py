@@ -17,19 +17,47 @@ import pytest
 import typer
 
 from ml_workflow.cli import app
-from ml_workflow.store.task import Task
+from ml_workflow.task.definition import Task
 from tests.conftest import ROOT, copy_of_the_project
 from tests.site.conftest import Opened, barriers
 
-SHOWN = ["index", "generated/guide/03_poc", "generated/guide/02_dataset", "generated/reports/05_abtest", "generated/reference/task-file", "howto/data", "search"]
+SHOWN = [
+    "index",
+    "generated/guide/03_poc",
+    "generated/guide/02_dataset",
+    "generated/reports/05_abtest",
+    "generated/reference/task-file",
+    "howto/data",
+    "search",
+]
 
 
 @pytest.fixture(scope="session")
 def site(finished: Path, env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of a finished run, built in a copy of the project as `make site` does."""
     place = copy_of_the_project(tmp_path_factory.mktemp("site"))
-    shutil.copytree(ROOT / "docs", place / "docs", ignore=shutil.ignore_patterns("_build", "generated"))
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "2", "docs", "docs/_build/html"], cwd=place, env=env, capture_output=True, text=True, timeout=500)
+    shutil.copytree(
+        ROOT / "docs", place / "docs", ignore=shutil.ignore_patterns("_build", "generated")
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-q",
+            "-W",
+            "--keep-going",
+            "-j",
+            "2",
+            "docs",
+            "docs/_build/html",
+        ],
+        cwd=place,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return place / "docs" / "_build" / "html"
 
@@ -65,23 +93,74 @@ def test_the_command_line_s_page_has_every_command_and_option(from_run: Any) -> 
     text = from_run.command_line()
     commands = typer.main.get_command(app).commands
     assert all(f"## `ml-workflow {name}`" in text for name in commands)
-    assert all(option in text for command in commands.values() for parameter in command.params for option in parameter.opts if option.startswith("--"))
+    assert all(
+        option in text
+        for command in commands.values()
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    )
     assert "tasks/\\<name>.yaml" in text
 
 
 def test_text_of_a_docstring_stays_text(from_run: Any) -> None:
-    assert from_run.plain("a * b of `x_y` and from_ |c|") == "a \\* b of ``x\\_y`` and from\\_ \\|c\\|".replace("``x\\_y``", "``x_y``")
+    assert from_run.plain(
+        "a * b of `x_y` and from_ |c|"
+    ) == "a \\* b of ``x\\_y`` and from\\_ \\|c\\|".replace("``x\\_y``", "``x_y``")
 
 
 def test_the_api_s_page_has_each_address_its_answers_and_schemas(from_run: Any) -> None:
-    row = {"type": "object", "required": ["age"], "properties": {"age": {"type": "integer", "minimum": 0, "maximum": 120}, "kind": {"enum": ["a", "b"]}}}
-    body = {"content": {"application/json": {"schema": {"oneOf": [{"$ref": "#/components/schemas/Row"}, {"type": "array", "items": {"$ref": "#/components/schemas/Row"}, "maxItems": 10000}]}}}}
-    text = from_run.api_page({"info": {}, "paths": {"/predict": {"post": {"summary": "Score", "requestBody": body, "responses": {"200": {"description": "The answer."} | body}}}}, "components": {"schemas": {"Row": row}}})
-    assert "## POST /predict" in text and "Takes [Row](#row) or [Row](#row), several at most 10,000." in text
-    assert "| `age` | integer from 0 to 120 | yes |" in text and "| `kind` | one of `a`, `b` |" in text
+    row = {
+        "type": "object",
+        "required": ["age"],
+        "properties": {
+            "age": {"type": "integer", "minimum": 0, "maximum": 120},
+            "kind": {"enum": ["a", "b"]},
+        },
+    }
+    body = {
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/Row"},
+                        {
+                            "type": "array",
+                            "items": {"$ref": "#/components/schemas/Row"},
+                            "maxItems": 10000,
+                        },
+                    ]
+                }
+            }
+        }
+    }
+    text = from_run.api_page(
+        {
+            "info": {},
+            "paths": {
+                "/predict": {
+                    "post": {
+                        "summary": "Score",
+                        "requestBody": body,
+                        "responses": {"200": {"description": "The answer."} | body},
+                    }
+                }
+            },
+            "components": {"schemas": {"Row": row}},
+        }
+    )
+    assert (
+        "## POST /predict" in text
+        and "Takes [Row](#row) or [Row](#row), several at most 10,000." in text
+    )
+    assert (
+        "| `age` | integer from 0 to 120 | yes |" in text and "| `kind` | one of `a`, `b` |" in text
+    )
 
 
-def test_without_a_run_the_site_says_what_to_do(from_run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_run_the_site_says_what_to_do(
+    from_run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("ML_WORKFLOW_REPORTS", str(tmp_path))
     with pytest.raises(Exception, match="type `make run` first"):
         from_run.write(ROOT, tmp_path / "generated")
@@ -89,11 +168,21 @@ def test_without_a_run_the_site_says_what_to_do(from_run: Any, monkeypatch: pyte
 
 @pytest.mark.prove
 def test_no_link_is_broken_and_every_page_is_led_to(site: Path) -> None:
-    pages = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html") if "_static" not in page.parts}
-    names = {page.resolve(): set(re.findall(r'\b(?:id|name)="([^"]+)"', text)) for page, text in pages.items()}
+    pages = {
+        page: page.read_text(encoding="utf-8")
+        for page in site.rglob("*.html")
+        if "_static" not in page.parts
+    }
+    names = {
+        page.resolve(): set(re.findall(r'\b(?:id|name)="([^"]+)"', text))
+        for page, text in pages.items()
+    }
     broken, led_to = [], {(site / "index.html").resolve()}
     for page, text in pages.items():
-        for link in re.findall(r'\b(?:href|src)=["\']([^"\'$]+)["\']', re.sub(r"<script.*?</script>|<template.*?</template>", "", text, flags=re.S)):
+        for link in re.findall(
+            r'\b(?:href|src)=["\']([^"\'$]+)["\']',
+            re.sub(r"<script.*?</script>|<template.*?</template>", "", text, flags=re.S),
+        ):
             if re.match(r"[a-z]+:|//", link):
                 continue
             path, _, anchor = unquote(link).partition("#")
@@ -102,18 +191,26 @@ def test_no_link_is_broken_and_every_page_is_led_to(site: Path) -> None:
             if not target.exists() or (anchor and target in names and anchor not in names[target]):
                 broken.append((page.relative_to(site), link))
     assert broken == []
-    assert {page.relative_to(site.resolve()) for page in names.keys() - led_to} <= {Path("genindex.html"), Path("search.html"), Path("py-modindex.html")}
+    assert {page.relative_to(site.resolve()) for page in names.keys() - led_to} <= {
+        Path("genindex.html"),
+        Path("search.html"),
+        Path("py-modindex.html"),
+    }
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_opens_without_an_error_or_a_request_outside(site: Path, opened: Opened, width: int) -> None:
+def test_every_page_opens_without_an_error_or_a_request_outside(
+    site: Path, opened: Opened, width: int
+) -> None:
     page = opened(site / "index.html", width)
     for path in sorted(site.rglob("*.html")):
         if "_static" not in path.parts:
             page.goto(path.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            missing = page.locator("img").evaluate_all("images => images.filter(image => !image.alt || !image.naturalWidth && image.loading != 'lazy').map(image => image.src)")
+            missing = page.locator("img").evaluate_all(
+                "images => images.filter(image => !image.alt || !image.naturalWidth && image.loading != 'lazy').map(image => image.src)"
+            )
             assert missing == [], path
 
 
@@ -125,7 +222,9 @@ def test_no_page_shuts_somebody_out(served: str, opened: Opened, name: str, colo
 
 
 @pytest.mark.prove
-def test_a_reader_finds_by_search_folds_code_and_turns_on_the_dark(served: str, opened: Opened) -> None:
+def test_a_reader_finds_by_search_folds_code_and_turns_on_the_dark(
+    served: str, opened: Opened
+) -> None:
     page = opened(f"{served}/generated/guide/03_poc.html")
     code = page.locator("details.hide").first
     assert code.locator("pre").is_visible()
@@ -140,9 +239,15 @@ def test_a_reader_finds_by_search_folds_code_and_turns_on_the_dark(served: str, 
     assert page.locator("math mfrac").first.bounding_box()["height"] > 20
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("before => getComputedStyle(document.body).backgroundColor != before", arg=before)
+    page.wait_for_function(
+        "before => getComputedStyle(document.body).backgroundColor != before", arg=before
+    )
 
 
 @pytest.mark.prove
 def test_the_site_names_no_place_of_this_machine(site: Path) -> None:
-    assert [p for p in site.rglob("*.html") if re.search(f"PosixPath|{re.escape(str(ROOT))}", p.read_text(encoding="utf-8"))] == []
+    assert [
+        p
+        for p in site.rglob("*.html")
+        if re.search(f"PosixPath|{re.escape(str(ROOT))}", p.read_text(encoding="utf-8"))
+    ] == []

@@ -14,12 +14,16 @@ HALVES = {"control": 0.5, "treatment": 0.5}
 
 def test_the_number_of_a_unit_never_changes() -> None:
     """A change here would move customers of running experiments."""
-    assert uniforms("salt", ["7"])[0] == int(sha256(b"salt:7").hexdigest()[:16], 16) // 2**11 / 2**53
+    assert (
+        uniforms("salt", ["7"])[0] == int(sha256(b"salt:7").hexdigest()[:16], 16) // 2**11 / 2**53
+    )
     assert uniforms("salt", ["7"])[0] == pytest.approx(0.046332584128, abs=1e-12)
 
 
 def test_whole_numbers_are_their_text() -> None:
-    assert uniforms("salt", [7])[0] == uniforms("salt", [np.int64(7)])[0] == uniforms("salt", ["7"])[0]
+    assert (
+        uniforms("salt", [7])[0] == uniforms("salt", [np.int64(7)])[0] == uniforms("salt", ["7"])[0]
+    )
 
 
 def test_numbers_are_uniform_and_independent_between_experiments() -> None:
@@ -41,7 +45,11 @@ def test_nobody_moves_when_inclusion_is_raised() -> None:
 
 def test_arms_follow_their_weights() -> None:
     arms = assign(
-        UNITS, inclusion_salt="in", arm_salt="arm", inclusion=1, weights={"a": 0.7, "b": 0.2, "c": 0.1}
+        UNITS,
+        inclusion_salt="in",
+        arm_salt="arm",
+        inclusion=1,
+        weights={"a": 0.7, "b": 0.2, "c": 0.1},
     )
     assert [np.mean(arms == name) for name in "abc"] == pytest.approx([0.7, 0.2, 0.1], abs=0.012)
 

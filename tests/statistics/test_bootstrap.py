@@ -21,8 +21,12 @@ def test_interval_is_that_of_the_normal_theory_on_many_rows() -> None:
 def test_interval_agrees_with_scipys_bootstrap() -> None:
     theirs = stats.bootstrap((MONEY[:500],), np.mean, n_resamples=5000, method="percentile", rng=0)
     ours = interval_of_mean(MONEY[:500], resamples=5000)
-    assert ours.lower == pytest.approx(theirs.confidence_interval.low, abs=0.1 * theirs.standard_error)
-    assert ours.upper == pytest.approx(theirs.confidence_interval.high, abs=0.1 * theirs.standard_error)
+    assert ours.lower == pytest.approx(
+        theirs.confidence_interval.low, abs=0.1 * theirs.standard_error
+    )
+    assert ours.upper == pytest.approx(
+        theirs.confidence_interval.high, abs=0.1 * theirs.standard_error
+    )
 
 
 def test_interval_is_the_same_for_the_same_seed_only() -> None:
@@ -38,7 +42,9 @@ def test_bootstrap_of_24000_rows_is_fast() -> None:
 
 def test_coverage_falls_short_on_skewed_money() -> None:
     generator = np.random.default_rng(0)
-    intervals = [interval_of_mean(generator.exponential(size=200), resamples=400) for _ in range(400)]
+    intervals = [
+        interval_of_mean(generator.exponential(size=200), resamples=400) for _ in range(400)
+    ]
     assert np.mean([found.lower < 1 < found.upper for found in intervals]) > 0.92
 
 

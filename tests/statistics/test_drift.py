@@ -48,7 +48,10 @@ def test_rare_categories_do_not_make_alarms() -> None:
 def test_one_rare_category_does_not_make_alarms() -> None:
     g = np.random.default_rng(3)
     share = [0.5, 0.25, 0.15, 0.08, 0.0199, 0.0001]
-    p = [chi_square(g.multinomial(24_000, share), g.multinomial(5_000, share))[1] for _ in range(4_000)]
+    p = [
+        chi_square(g.multinomial(24_000, share), g.multinomial(5_000, share))[1]
+        for _ in range(4_000)
+    ]
     assert np.mean(np.array(p) < 0.001) < 0.0025
 
 
@@ -72,10 +75,7 @@ def test_bins_hold_equal_shares_and_missing_ones_stand_last() -> None:
 def test_windows_without_drift_seldom_alarm_and_moved_ones_always_do() -> None:
     alarms = 0
     for _ in range(60):
-        shifts = {
-            str(c): compare_numbers(REFERENCE, G.normal(size=5_000))
-            for c in range(23)
-        }
+        shifts = {str(c): compare_numbers(REFERENCE, G.normal(size=5_000)) for c in range(23)}
         alarms += any(finding.drifted for finding in drifted(shifts, minimum=0).values())
         shifts["moved"] = compare_numbers(REFERENCE, G.normal(0.3, 1, 5_000))
         assert drifted(shifts)["moved"].drifted

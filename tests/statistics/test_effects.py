@@ -14,7 +14,7 @@ from ml_workflow.statistics.effects import (
     non_inferiority,
     stratified_effect,
 )
-from ml_workflow.statistics.summary import Sums, sums_of
+from ml_workflow.statistics.sums import Sums, sums_of
 
 G = np.random.default_rng(7)
 N = 20_000
@@ -63,7 +63,9 @@ def test_ratio_agrees_with_tea_tasting() -> None:
 def test_welch_agrees_with_statsmodels() -> None:
     welch = CompareMeans(DescrStatsW(Y[T]), DescrStatsW(Y[C]))
     ours = effect_of(sums_of(Y[C]), sums_of(Y[T]))
-    assert (ours.lower, ours.upper) == pytest.approx(welch.tconfint_diff(usevar="unequal"), abs=1e-8)
+    assert (ours.lower, ours.upper) == pytest.approx(
+        welch.tconfint_diff(usevar="unequal"), abs=1e-8
+    )
     assert ours.p_value == pytest.approx(welch.ttest_ind(usevar="unequal")[1], abs=1e-8)
 
 
@@ -94,7 +96,9 @@ def test_cuped_leaves_one_minus_rho_squared(rho: float) -> None:
 
 
 def test_a_constant_covariate_changes_nothing() -> None:
-    with_it = effect_of(sums_of(Y[C], covariate=np.ones(N // 2)), sums_of(Y[T], covariate=np.ones(N // 2)))
+    with_it = effect_of(
+        sums_of(Y[C], covariate=np.ones(N // 2)), sums_of(Y[T], covariate=np.ones(N // 2))
+    )
     assert with_it.difference == pytest.approx(effect_of(sums_of(Y[C]), sums_of(Y[T])).difference)
 
 
@@ -109,7 +113,9 @@ def test_false_positives_and_coverage_of_one_look_hold() -> None:
 @pytest.mark.parametrize("weights", ["precision", "size"])
 def test_a_ramp_while_the_base_rate_moves_is_no_effect(weights: str) -> None:
     phases = [
-        tuple(_rates(G.binomial(n, base, 4000).astype(float), n) for n in (20_000 - treated, treated))
+        tuple(
+            _rates(G.binomial(n, base, 4000).astype(float), n) for n in (20_000 - treated, treated)
+        )
         for base, treated in ((0.10, 2_000), (0.14, 10_000))
     ]
     assert np.mean(stratified_effect(phases, weights=weights).p_value < 0.05) < 0.06
@@ -120,7 +126,9 @@ def test_a_ramp_while_the_base_rate_moves_is_no_effect(weights: str) -> None:
 def test_one_phase_is_the_plain_effect() -> None:
     arms = (sums_of(Y[C], covariate=X[C]), sums_of(Y[T], covariate=X[T]))
     assert stratified_effect([arms]).difference == pytest.approx(effect_of(*arms).difference)
-    assert stratified_effect([arms]).standard_error == pytest.approx(effect_of(*arms).standard_error)
+    assert stratified_effect([arms]).standard_error == pytest.approx(
+        effect_of(*arms).standard_error
+    )
 
 
 def test_bounds_of_a_look_are_as_wide_as_asked() -> None:
@@ -135,14 +143,17 @@ def test_a_loss_within_the_margin_holds_the_guardrail() -> None:
     effect = effect_of(sums_of(Y[T]), sums_of(Y[C]))  # about -.1
     assert non_inferiority(effect, 0.3).held
     assert not non_inferiority(effect, 0.05).held
-    assert not non_inferiority(effect_of(sums_of(Y[C]), sums_of(Y[T])), 0.05, higher_is_better=False).held
+    assert not non_inferiority(
+        effect_of(sums_of(Y[C]), sums_of(Y[T])), 0.05, higher_is_better=False
+    ).held
     guard = non_inferiority(effect, 0.3)
     assert (guard.bound > -0.3) == guard.held
 
 
 def test_segments_that_differ_are_told_from_those_that_do_not() -> None:
     same = [
-        effect_of(sums_of(Y[C][part]), sums_of(Y[T][part])) for part in (slice(0, 5000), slice(5000, None))
+        effect_of(sums_of(Y[C][part]), sums_of(Y[T][part]))
+        for part in (slice(0, 5000), slice(5000, None))
     ]
     assert heterogeneity(same) > 0.001
     assert heterogeneity([same[0], same[1]._replace(difference=1.0)]) < 0.001
@@ -160,11 +171,17 @@ def test_money_below_zero_has_a_lift_with_the_sign_of_its_difference() -> None:
         (sums_of([1.0]), sums_of(Y), "The control arm has 1 units; each arm needs at least 2"),
         (sums_of(Y), sums_of([1.0]), "The treatment arm has 1 units"),
         (sums_of([3.0, 3.0]), sums_of([3.0, 3.0]), "the same for all 2 \\+ 2 units"),
-        (sums_of([1.0, 2.0], denominator=[0.0, 0.0]), sums_of(Y), "denominators of the control arm sum to 0"),
+        (
+            sums_of([1.0, 2.0], denominator=[0.0, 0.0]),
+            sums_of(Y),
+            "denominators of the control arm sum to 0",
+        ),
         (Sums(9, np.nan, 1, 9, 9, 1), sums_of(Y), "A sum of the control arm is not finite"),
     ],
 )
-def test_arms_that_cannot_be_compared_get_a_sentence(control: Sums, treatment: Sums, sentence: str) -> None:
+def test_arms_that_cannot_be_compared_get_a_sentence(
+    control: Sums, treatment: Sums, sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         effect_of(control, treatment)
 
@@ -173,7 +190,10 @@ def test_arms_that_cannot_be_compared_get_a_sentence(control: Sums, treatment: S
     ("call", "sentence"),
     [
         (lambda: stratified_effect([]), "no phases"),
-        (lambda: stratified_effect([(sums_of(Y), sums_of(Y))], weights="units"), "'precision', 'size'"),
+        (
+            lambda: stratified_effect([(sums_of(Y), sums_of(Y))], weights="units"),
+            "'precision', 'size'",
+        ),
         (lambda: effect_of(sums_of(Y), sums_of(Y), alternative="more"), "alternative is 'more'"),
         (lambda: effect_of(sums_of(Y), sums_of(Y), level=95), "level is 95"),
         (lambda: non_inferiority(effect_of(sums_of(Y), sums_of(Y)), 0), "margin is 0"),

@@ -49,7 +49,9 @@ def test_watching_over_twenty_looks_stays_silent_and_sees() -> None:
 
 
 def test_watching_three_uneven_arms_never_takes_an_alarm_back() -> None:
-    p = sample_ratio_watched([[80, 10, 10], [800, 100, 200], [8_000, 1_000, 1_000]], [0.8, 0.1, 0.1])
+    p = sample_ratio_watched(
+        [[80, 10, 10], [800, 100, 200], [8_000, 1_000, 1_000]], [0.8, 0.1, 0.1]
+    )
     assert p.shape == (3,)
     assert (np.diff(p) <= 0).all()
     assert p[0] > 0.5 > p[1]
@@ -97,7 +99,10 @@ def test_both_arms_wait_for_the_slower_one() -> None:
     [
         (lambda: sample_ratio([0, 0], [0.5, 0.5]), "every phase needs units"),
         (lambda: sample_ratio([10, 10], [0.5, 0.6]), "must be shares above 0 that add up to 1"),
-        (lambda: sample_ratio([10, 10, 10], [0.5, 0.5]), r"counts for \(1, 3\) and weights for \(1, 2\)"),
+        (
+            lambda: sample_ratio([10, 10, 10], [0.5, 0.5]),
+            r"counts for \(1, 3\) and weights for \(1, 2\)",
+        ),
         (lambda: units_for_tails([1.0], [2.0], 1.5), "share"),
         (lambda: delay_window([5.0], [3.0]), "between 0 and that age"),
         (lambda: matured_together([]), "no delays"),

@@ -14,7 +14,7 @@ from ml_workflow.statistics.power import (
     size_for_mean,
     variance_left,
 )
-from ml_workflow.statistics.summary import sums_of
+from ml_workflow.statistics.sums import sums_of
 
 
 def h(base: float, changed: float) -> float:
@@ -30,9 +30,12 @@ def test_ten_against_eleven_per_cent_needs_14744_an_arm() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_size_agrees_with_statsmodels(sides: int, share: float) -> None:
     theirs = NormalIndPower().solve_power(
-        proportion_effectsize(0.23, 0.2), alpha=0.05, power=0.9, ratio=share / (1 - share),
+        proportion_effectsize(0.23, 0.2),
+        alpha=0.05,
+        power=0.9,
+        ratio=share / (1 - share),
         alternative="two-sided" if sides == 2 else "larger",
-    )  # fmt: skip
+    )
     ours = size_for_mean(h(0.2, 0.23), 1, Design(power=0.9, sides=sides, share=share))
     assert ours.control == pytest.approx(theirs, abs=1)
     assert ours.treatment == pytest.approx(theirs * share / (1 - share), abs=1)
@@ -59,7 +62,7 @@ def test_cuped_saves_its_share_of_the_units() -> None:
 
 def test_twenty_looks_cost_few_units_and_give_the_power_they_promise() -> None:
     design = Design(looks=20)
-    from ml_workflow.statistics.sequential import planned_bounds
+    from ml_workflow.statistics.bounds import planned_bounds
 
     total = size_for_mean(1, 10, design).total
     drift = 0.1 * np.sqrt(total / 4)

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
+from ml_workflow.experiments.roi import return_on
 from ml_workflow.statistics.checks import Interval
-from ml_workflow.statistics.roi import return_on
 
 GAIN = Interval(173 - 98, 173, 173 + 98)
-CREDIT = {"decisions_per_month": 30_000.0, "build_cost": 1_500_000.0, "run_cost_per_month": 60_000.0}
+CREDIT = {
+    "decisions_per_month": 30_000.0,
+    "build_cost": 1_500_000.0,
+    "run_cost_per_month": 60_000.0,
+}
 
 
 def test_certain_inputs_give_the_plain_formula() -> None:
@@ -22,7 +26,9 @@ def test_certain_inputs_give_the_plain_formula() -> None:
 def test_an_uncertain_effect_alone_moves_the_bounds_exactly() -> None:
     found = return_on(GAIN, **CREDIT)
     for bound, gain in zip(found.roi, GAIN, strict=True):
-        assert bound == pytest.approx(((30_000 * gain - 60_000) * 12 - 1_500_000) / 1_500_000, rel=1e-3)
+        assert bound == pytest.approx(
+            ((30_000 * gain - 60_000) * 12 - 1_500_000) / 1_500_000, rel=1e-3
+        )
 
 
 def test_uncertain_inputs_widen_the_interval() -> None:
@@ -39,7 +45,10 @@ def test_the_interval_covers_the_true_return() -> None:
         gain, decisions = g.normal(173, 50), g.normal(30_000, 2_000)
         found = return_on(
             Interval(gain - 98, gain, gain + 98),
-            **{**CREDIT, "decisions_per_month": Interval(decisions - 3_920, decisions, decisions + 3_920)},
+            **{
+                **CREDIT,
+                "decisions_per_month": Interval(decisions - 3_920, decisions, decisions + 3_920),
+            },
             draws=500,
         )
         covered.append(found.roi.lower < truth < found.roi.upper)

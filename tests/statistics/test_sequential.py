@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ml_workflow.statistics.sequential import (
+from ml_workflow.statistics.bounds import (
     bounds,
     crossing_probability,
     overrun_bound,
@@ -19,7 +19,9 @@ SIMULATIONS = 20_000
 
 def _paths(looks: int, drift: float = 0.0, seed: int = 0) -> np.ndarray:
     """z at each of evenly spaced looks, of experiments whose z is expected to end at drift."""
-    steps = np.random.default_rng(seed).normal(drift / looks, 1 / np.sqrt(looks), (SIMULATIONS, looks))
+    steps = np.random.default_rng(seed).normal(
+        drift / looks, 1 / np.sqrt(looks), (SIMULATIONS, looks)
+    )
     return np.cumsum(steps, axis=1) / np.sqrt(np.arange(1, looks + 1) / looks)
 
 
@@ -35,7 +37,9 @@ def test_one_look_is_the_fixed_test() -> None:
     assert spending_bounds([1.0], sides=1) == pytest.approx([stats.norm.isf(0.05)])
 
 
-@pytest.mark.parametrize("fractions", [np.arange(1, 21) / 20, [0.003, 0.5, 0.501, 0.52, 0.9999, 1.0]])
+@pytest.mark.parametrize(
+    "fractions", [np.arange(1, 21) / 20, [0.003, 0.5, 0.501, 0.52, 0.9999, 1.0]]
+)
 def test_what_is_spent_is_what_may_be_spent(fractions: list[float]) -> None:
     spent = np.cumsum(crossing_probability(fractions, spending_bounds(fractions)))
     assert spent == pytest.approx(spending(fractions), abs=1e-7)
@@ -61,7 +65,10 @@ def test_going_on_past_the_plan_holds_the_error_where_the_last_bound_does_not() 
     units = np.arange(1, 201) * 100
     critical = np.array([bound.critical for bound in bounds(units, planned=2_000)])
     assert np.mean((z > critical).any(axis=1)) < 0.055
-    assert np.mean((z[:, :40] > np.where(units > 2_000, critical[19], critical)[:40]).any(axis=1)) > 0.08
+    assert (
+        np.mean((z[:, :40] > np.where(units > 2_000, critical[19], critical)[:40]).any(axis=1))
+        > 0.08
+    )
 
 
 def test_overrun_error_is_at_most_its_formula() -> None:
@@ -70,7 +77,9 @@ def test_overrun_error_is_at_most_its_formula() -> None:
     start = g.normal(size=SIMULATIONS)
     start = start[np.abs(start) < 2.0]
     times = np.geomspace(1, 50, 400)
-    walk = start[:, None] + np.cumsum(g.normal(size=(len(start), 399)) * np.sqrt(np.diff(times)), axis=1)
+    walk = start[:, None] + np.cumsum(
+        g.normal(size=(len(start), 399)) * np.sqrt(np.diff(times)), axis=1
+    )
     critical = overrun_bound(times[1:], alpha=0.04, last=2.0)
     extra = (np.abs(walk) / np.sqrt(times[1:]) > critical).any(axis=1).sum() / SIMULATIONS
     assert 0.015 < extra < 0.04
@@ -101,7 +110,9 @@ def test_looks_change_their_regime_at_the_plan() -> None:
 
 
 def test_past_bounds_do_not_change_when_a_look_is_added() -> None:
-    assert bounds([500, 1000, 2100, 2200], planned=2000)[:3] == bounds([500, 1000, 2100], planned=2000)
+    assert bounds([500, 1000, 2100, 2200], planned=2000)[:3] == bounds(
+        [500, 1000, 2100], planned=2000
+    )
 
 
 def test_a_look_with_nothing_to_spend_claims_nothing() -> None:

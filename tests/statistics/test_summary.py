@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml_workflow.statistics.summary import Sums, sums_of
+from ml_workflow.statistics.sums import Sums, sums_of
 
 G = np.random.default_rng(0)
 Y, X, D = G.normal(100, 20, 999), G.normal(5, 2, 999), 1.0 + G.poisson(2, 999)

@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ml_workflow.store.decisions import open as open_database
+from ml_workflow.store.database import open as open_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a new, empty database."""
-    return f"sqlite:///{tmp_path}/decisions.db" if request.param == "sqlite" else str(request.getfixturevalue("postgres")())
+    return (
+        f"sqlite:///{tmp_path}/decisions.db"
+        if request.param == "sqlite"
+        else str(request.getfixturevalue("postgres")())
+    )
 
 
 @pytest.fixture

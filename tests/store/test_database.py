@@ -18,6 +18,7 @@ from ml_workflow.errors import Refusal
 from ml_workflow.store import database, schema
 from ml_workflow.store.committer import Committer
 from ml_workflow.store.database import Unavailable, connect, migrate, ready
+from ml_workflow.store.database import open as open_database
 from ml_workflow.store.decisions import (
     Decision,
     Exposure,
@@ -28,7 +29,6 @@ from ml_workflow.store.decisions import (
     keep,
     keep_outcomes,
 )
-from ml_workflow.store.decisions import open as open_database
 from tests.conftest import PASSWORD
 
 ROOT = Path(__file__).parents[2]
@@ -52,11 +52,17 @@ def test_a_sound_database_is_ready_and_the_question_leaves_nothing(engine: sa.En
     assert [ready(engine), ready(engine), count(engine, schema.requests)] == ["", "", 0]
 
 
-def test_a_database_that_is_down_gives_every_caller_one_sentence(tmp_path: Path, impatient: None) -> None:
+def test_a_database_that_is_down_gives_every_caller_one_sentence(
+    tmp_path: Path, impatient: None
+) -> None:
     down = connect(f"postgresql://tester:{PASSWORD}@/decisions?host={tmp_path}")
     assert "does not answer" in ready(down) and PASSWORD not in ready(down)
-    for call in (lambda: keep(down, [asked()]), lambda: expose(down, [Exposure("e", "u", "a", "a", 1, 1.0)]),
-                 lambda: keep_outcomes(down, [Outcome(1.0, 1.0, 1.0, "d")]), lambda: decision(down, "d")):  # fmt: skip
+    for call in (
+        lambda: keep(down, [asked()]),
+        lambda: expose(down, [Exposure("e", "u", "a", "a", 1, 1.0)]),
+        lambda: keep_outcomes(down, [Outcome(1.0, 1.0, 1.0, "d")]),
+        lambda: decision(down, "d"),
+    ):
         with pytest.raises(Unavailable, match="does not answer"):
             call()
     committer = Committer(down)
@@ -68,7 +74,11 @@ def test_a_database_that_is_down_gives_every_caller_one_sentence(tmp_path: Path,
 def test_connections_that_the_server_ended_are_replaced(postgres: Callable[[], str]) -> None:
     engine = open_database(postgres())
     with sa.create_engine(engine.url, poolclass=sa.NullPool).connect() as other:
-        other.execute(sa.text("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()"))
+        other.execute(
+            sa.text(
+                "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()"
+            )
+        )
     keep(engine, [asked()])
     assert count(engine) == 1
     engine.dispose()
@@ -105,7 +115,9 @@ def test_a_full_sqlite_keeps_what_it_has_and_none_of_what_does_not_fit(tmp_path:
     keep(engine, [asked("small")])
     assert count(engine) == 2
     with engine.execution_options(writes=True).begin() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # SQLite takes the pages that are there
+        connection.exec_driver_sql(
+            "PRAGMA max_page_count = 1"
+        )  # SQLite takes the pages that are there
     sa.event.remove(engine, "begin", limit)
     assert "is full: make room" in ready(engine)
 
@@ -113,7 +125,9 @@ def test_a_full_sqlite_keeps_what_it_has_and_none_of_what_does_not_fit(tmp_path:
 def test_a_read_only_postgresql_is_told(postgres: Callable[[], str]) -> None:
     engine = open_database(postgres())
     with engine.begin() as connection:
-        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
+        connection.exec_driver_sql(
+            f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on"
+        )
     engine.dispose()
     assert "is read-only" in ready(engine)
     with pytest.raises(Unavailable, match="is read-only"):
@@ -133,7 +147,9 @@ def test_an_address_of_no_use_is_refused_in_a_sentence(url: str) -> None:
         connect(url)
 
 
-def test_the_secret_of_the_environment_stays_there(postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_secret_of_the_environment_stays_there(
+    postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DECISIONS_URL", postgres().replace(PASSWORD, "not-the-password"))
     with pytest.raises(Unavailable) as told:
         open_database("${DECISIONS_URL}")
@@ -168,7 +184,9 @@ def test_a_database_of_a_newer_program_is_told(engine: sa.Engine, url: str) -> N
         migrate(engine)
 
 
-def test_an_older_database_is_told_and_migrated_with_its_rows(engine: sa.Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_database_is_told_and_migrated_with_its_rows(
+    engine: sa.Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep(engine, [asked()])
     steps = tmp_path / "migrations" / "versions"
     shutil.copytree(ROOT / "ml_workflow/store/migrations/versions", steps)
@@ -178,7 +196,10 @@ def test_an_older_database_is_told_and_migrated_with_its_rows(engine: sa.Engine,
         "def upgrade():\n    op.add_column('decisions', sa.Column('note', sa.String()))\n"
     )
     monkeypatch.setattr(database, "steps", lambda: ScriptDirectory(str(tmp_path / "migrations")))
-    assert f"at the older migration {newest}, this program needs later: run `ml-workflow experiment migrate`" in ready(engine)
+    assert (
+        f"at the older migration {newest}, this program needs later: run `ml-workflow experiment migrate`"
+        in ready(engine)
+    )
     with pytest.raises(Unavailable, match="older migration"):
         open_database(url)
     migrate(engine)
@@ -202,11 +223,15 @@ for number in range(8):
 """
 
 
-def test_every_answered_decision_is_there_once_after_the_writer_is_killed(engine: sa.Engine, url: str, tmp_path: Path) -> None:
+def test_every_answered_decision_is_there_once_after_the_writer_is_killed(
+    engine: sa.Engine, url: str, tmp_path: Path
+) -> None:
     answered: dict[str, str] = {}
     for life in range(2):
         with (tmp_path / f"answers{life}").open("w+") as answers:
-            writer = subprocess.Popen([sys.executable, "-c", WRITER, url, str(life)], cwd=ROOT, stdout=answers)
+            writer = subprocess.Popen(
+                [sys.executable, "-c", WRITER, url, str(life)], cwd=ROOT, stdout=answers
+            )
             end = time.monotonic() + 60
             while answers.tell() < 4000 and time.monotonic() < end:
                 time.sleep(0.1)
@@ -214,16 +239,31 @@ def test_every_answered_decision_is_there_once_after_the_writer_is_killed(engine
             writer.send_signal(signal.SIGKILL)
             writer.wait()
             answers.seek(0)
-            answered |= dict(line.split() for line in answers.read().splitlines(keepends=True) if line.endswith("\n"))
+            answered |= dict(
+                line.split()
+                for line in answers.read().splitlines(keepends=True)
+                if line.endswith("\n")
+            )
     assert len(answered) > 100
     with engine.connect() as connection:
-        rows = connection.execute(sa.select(schema.decisions.c.request, schema.decisions.c.id, schema.decisions.c.unit)).all()
-        whole = connection.execute(sa.select(sa.func.count()).select_from(schema.requests)).scalar_one()
+        rows = connection.execute(
+            sa.select(schema.decisions.c.request, schema.decisions.c.id, schema.decisions.c.unit)
+        ).all()
+        whole = connection.execute(
+            sa.select(sa.func.count()).select_from(schema.requests)
+        ).scalar_one()
     stood = {row.request: row.id for row in rows}
-    assert len(stood) == len(rows) == whole, "a request is written with its decision or not at all, and once"
+    assert len(stood) == len(rows) == whole, (
+        "a request is written with its decision or not at all, and once"
+    )
     assert answered.items() <= stood.items()
     unsure = next(iter(answered))
-    assert keep(engine, [Request([Decision(unsure, None, "1", 0.5, "act", 1.0)], unsure, "body")])[0][0].id == answered[unsure]  # type: ignore[index]
+    assert (
+        keep(engine, [Request([Decision(unsure, None, "1", 0.5, "act", 1.0)], unsure, "body")])[0][
+            0
+        ].id
+        == answered[unsure]
+    )  # type: ignore[index]
 
 
 def test_a_user_without_rights_is_told_which_are_missing(postgres: Callable[[], str]) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from ml_workflow.errors import Refusal
 from ml_workflow.store import database, schema
 from ml_workflow.store.committer import Committer
+from ml_workflow.store.database import open as open_database
 from ml_workflow.store.decisions import (
     Conflict,
     Counts,
@@ -25,11 +26,16 @@ from ml_workflow.store.decisions import (
     keep,
     keep_outcomes,
 )
-from ml_workflow.store.decisions import open as open_database
 
 
 def decided(unit: str, **more: Any) -> Decision:
-    given: dict[str, Any] = {"row": {"a": 0.1 + 0.2, "b": None, "c": "x"}, "version": "3", "score": [0.1, 0.9], "action": "act", "time": 10.0}
+    given: dict[str, Any] = {
+        "row": {"a": 0.1 + 0.2, "b": None, "c": "x"},
+        "version": "3",
+        "score": [0.1, 0.9],
+        "action": "act",
+        "time": 10.0,
+    }
     return Decision(unit, **given | more)
 
 
@@ -51,7 +57,13 @@ def at_once(work: Callable[[int], Any], clients: int = 8) -> list[Any]:
 
 
 def experiment(engine: sa.Engine, name: str = "e") -> None:
-    row = {"id": name, "inclusion_salt": "in", "arm_salt": "arm", "phases": [{"weights": {"current": 0.5, "release": 0.5}, "inclusion": 1.0}], "plan": {}}
+    row = {
+        "id": name,
+        "inclusion_salt": "in",
+        "arm_salt": "arm",
+        "phases": [{"weights": {"current": 0.5, "release": 0.5}, "inclusion": 1.0}],
+        "plan": {},
+    }
     with engine.execution_options(writes=True).begin() as connection:
         connection.execute(schema.experiments.insert(), row)
 
@@ -66,10 +78,17 @@ def test_a_decision_comes_back_as_it_was_written(engine: sa.Engine) -> None:
         decision(engine, "other")
 
 
-def test_the_same_key_gives_the_stored_answer_and_another_body_a_conflict(engine: sa.Engine) -> None:
-    one, two = Request([decided("u"), decided("v")], "k", "body"), Request([decided("u"), decided("v")], "k", "body")
+def test_the_same_key_gives_the_stored_answer_and_another_body_a_conflict(
+    engine: sa.Engine,
+) -> None:
+    one, two = (
+        Request([decided("u"), decided("v")], "k", "body"),
+        Request([decided("u"), decided("v")], "k", "body"),
+    )
     assert keep(engine, [one]) == [list(one.decisions)]
-    again, other, within = keep(engine, [two, Request([decided("w")], "k", "other"), Request([decided("x")])])
+    again, other, within = keep(
+        engine, [two, Request([decided("w")], "k", "other"), Request([decided("x")])]
+    )
     assert [d.id for d in again] == [d.id for d in one.decisions]  # type: ignore[union-attr]
     assert isinstance(other, Conflict) and "another body" in str(other)
     assert isinstance(within, list)
@@ -77,7 +96,14 @@ def test_the_same_key_gives_the_stored_answer_and_another_body_a_conflict(engine
 
 
 def test_a_key_twice_in_one_group_is_written_once(engine: sa.Engine) -> None:
-    answers = keep(engine, [Request([decided("u")], "k", "body"), Request([decided("u")], "k", "body"), Request([decided("u")], "k", "other")])
+    answers = keep(
+        engine,
+        [
+            Request([decided("u")], "k", "body"),
+            Request([decided("u")], "k", "body"),
+            Request([decided("u")], "k", "other"),
+        ],
+    )
     assert answers[0][0].id == answers[1][0].id  # type: ignore[index]
     assert isinstance(answers[2], Conflict)
     assert count(engine, schema.decisions) == 1
@@ -86,7 +112,10 @@ def test_a_key_twice_in_one_group_is_written_once(engine: sa.Engine) -> None:
 def test_eight_clients_with_the_same_keys_write_each_once(engine: sa.Engine) -> None:
     def client(number: int) -> list[str]:
         keys = random.Random(number).sample(range(60), 60)
-        asked = [[Request([decided(str(key))], str(key), "body") for key in keys[i : i + 10]] for i in range(0, 60, 10)]
+        asked = [
+            [Request([decided(str(key))], str(key), "body") for key in keys[i : i + 10]]
+            for i in range(0, 60, 10)
+        ]
         answers = [answer for group in asked for answer in keep(engine, group)]
         return [d.id for _, (d,) in sorted(zip(keys, answers, strict=True))]  # type: ignore[misc]
 
@@ -99,7 +128,9 @@ def test_eight_clients_posting_the_same_outcomes_shuffled_give_one_table(engine:
     known = [decided(f"u{i}") for i in range(100)]
     keep(engine, [Request(known)])
     posted = [Outcome(float(i), 20.0, 30.0, decision=d.id) for i, d in enumerate(known[:80])]
-    posted += [Outcome(1.0, 20.0, 30.0, unit=d.unit) for d in known[80:]] + [Outcome(1.0, 20.0, 30.0, decision=f"no{i}") for i in range(20)]
+    posted += [Outcome(1.0, 20.0, 30.0, unit=d.unit) for d in known[80:]] + [
+        Outcome(1.0, 20.0, 30.0, decision=f"no{i}") for i in range(20)
+    ]
 
     def client(number: int) -> list[Counts]:
         mine = random.Random(number).sample(posted, len(posted))
@@ -108,21 +139,33 @@ def test_eight_clients_posting_the_same_outcomes_shuffled_give_one_table(engine:
     counts = [count for client_counts in at_once(client) for count in client_counts]
     assert [sum(column) for column in zip(*counts, strict=True)] == [100, 7 * 120, 20, 0]
     with engine.connect() as connection:
-        rows = connection.execute(sa.select(schema.outcomes.c.decision, schema.outcomes.c.value)).all()
-    assert {(d, v) for d, v in rows} == {(d.id, float(i) if i < 80 else 1.0) for i, d in enumerate(known)}
+        rows = connection.execute(
+            sa.select(schema.outcomes.c.decision, schema.outcomes.c.value)
+        ).all()
+    assert {(d, v) for d, v in rows} == {
+        (d.id, float(i) if i < 80 else 1.0) for i, d in enumerate(known)
+    }
     assert (len(rows), count(engine, schema.strays)) == (100, 20)
 
 
 def test_a_stray_is_adopted_when_its_decision_appears(engine: sa.Engine) -> None:
     late = decided("u")
-    given = [Outcome(5.0, 20.0, 30.0, decision=late.id), Outcome(6.0, 20.0, 30.0, unit="u"), Outcome(7.0, 9.0, 30.0, unit="u")]
+    given = [
+        Outcome(5.0, 20.0, 30.0, decision=late.id),
+        Outcome(6.0, 20.0, 30.0, unit="u"),
+        Outcome(7.0, 9.0, 30.0, unit="u"),
+    ]
     assert keep_outcomes(engine, given) == Counts(0, 0, 3, 0)
     keep(engine, [Request([late])])
-    assert (count(engine, schema.outcomes), count(engine, schema.strays)) == (2, 1), "the event before the decision stays apart"
+    assert (count(engine, schema.outcomes), count(engine, schema.strays)) == (2, 1), (
+        "the event before the decision stays apart"
+    )
     assert keep_outcomes(engine, given) == Counts(0, 3, 0, 0)
 
 
-def test_an_outcome_by_unit_belongs_to_the_last_decision_before_the_event(engine: sa.Engine) -> None:
+def test_an_outcome_by_unit_belongs_to_the_last_decision_before_the_event(
+    engine: sa.Engine,
+) -> None:
     first, second, third = (decided("u", time=time) for time in (10.0, 20.0, 30.0))
     keep(engine, [Request([first, second, third])])
     keep_outcomes(engine, [Outcome(1.0, 25.0, 40.0, unit="u")])
@@ -133,12 +176,27 @@ def test_an_outcome_by_unit_belongs_to_the_last_decision_before_the_event(engine
 def test_an_outcome_key_used_for_another_value_is_told(engine: sa.Engine) -> None:
     one = decided("u")
     keep(engine, [Request([one])])
-    assert keep_outcomes(engine, [Outcome(1.0, 20.0, 30.0, one.id, key="k"), Outcome(2.0, 20.0, 30.0, one.id, key="k")]) == Counts(1, 0, 0, 1)
-    assert keep_outcomes(engine, [Outcome(2.0, 20.0, 30.0, one.id, key="k"), Outcome(1.0, 20.0, 31.0, one.id, key="k")]) == Counts(0, 1, 0, 1)
+    assert keep_outcomes(
+        engine,
+        [Outcome(1.0, 20.0, 30.0, one.id, key="k"), Outcome(2.0, 20.0, 30.0, one.id, key="k")],
+    ) == Counts(1, 0, 0, 1)
+    assert keep_outcomes(
+        engine,
+        [Outcome(2.0, 20.0, 30.0, one.id, key="k"), Outcome(1.0, 20.0, 31.0, one.id, key="k")],
+    ) == Counts(0, 1, 0, 1)
 
 
-@pytest.mark.parametrize("given", [Outcome(float("nan"), 1.0, 1.0, "d"), Outcome(float("inf"), 1.0, 1.0, "d"), Outcome(1.0, 1.0, 1.0)])
-def test_an_outcome_without_a_finite_value_or_a_name_is_refused_whole(tmp_path: Path, given: Outcome) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        Outcome(float("nan"), 1.0, 1.0, "d"),
+        Outcome(float("inf"), 1.0, 1.0, "d"),
+        Outcome(1.0, 1.0, 1.0),
+    ],
+)
+def test_an_outcome_without_a_finite_value_or_a_name_is_refused_whole(
+    tmp_path: Path, given: Outcome
+) -> None:
     engine = open_database(f"sqlite:///{tmp_path}/d.db")
     with pytest.raises(Refusal, match="give"):
         keep_outcomes(engine, [Outcome(1.0, 1.0, 1.0, "d"), given])
@@ -150,7 +208,11 @@ def test_a_unit_stays_in_the_arm_of_its_first_exposure(engine: sa.Engine) -> Non
 
     def client(number: int) -> list[Exposure]:
         units = random.Random(number).sample(range(50), 50)
-        return sorted(expose(engine, [Exposure("e", str(u), f"arm{number}", "current", 1, 1.0) for u in units]))
+        return sorted(
+            expose(
+                engine, [Exposure("e", str(u), f"arm{number}", "current", 1, 1.0) for u in units]
+            )
+        )
 
     answers = at_once(client)
     assert all(answer == answers[0] for answer in answers)
@@ -159,15 +221,27 @@ def test_a_unit_stays_in_the_arm_of_its_first_exposure(engine: sa.Engine) -> Non
     assert expose(engine, moved) == answers[0]
 
 
-def test_both_ways_to_the_tables_give_the_same(url: str, tmp_path: Path, postgres: Callable[[], str]) -> None:
+def test_both_ways_to_the_tables_give_the_same(
+    url: str, tmp_path: Path, postgres: Callable[[], str]
+) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
     engine = database.connect(url)
     database.migrate(engine)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True}), schema.metadata) == []
-    built = open_database(f"sqlite:///{tmp_path}/built.db" if url.startswith("sqlite") else postgres())
+        assert (
+            compare_metadata(
+                MigrationContext.configure(
+                    connection, opts={"compare_type": True, "compare_server_default": True}
+                ),
+                schema.metadata,
+            )
+            == []
+        )
+    built = open_database(
+        f"sqlite:///{tmp_path}/built.db" if url.startswith("sqlite") else postgres()
+    )
     assert described(engine) == described(built)
     assert database.ready(engine) == ""
 
@@ -176,10 +250,24 @@ def described(engine: sa.Engine) -> Any:
     """Every table with its columns, keys and indexes as the database tells them."""
     tell = sa.inspect(engine)
     return {
-        table: [[(c["name"], str(c["type"]), c["nullable"], str(c["default"]), str(c.get("identity"))) for c in tell.get_columns(table)], tell.get_pk_constraint(table),
-                sorted(map(str, tell.get_foreign_keys(table))), sorted(map(str, tell.get_unique_constraints(table))), sorted(map(str, tell.get_indexes(table)))]
+        table: [
+            [
+                (
+                    c["name"],
+                    str(c["type"]),
+                    c["nullable"],
+                    str(c["default"]),
+                    str(c.get("identity")),
+                )
+                for c in tell.get_columns(table)
+            ],
+            tell.get_pk_constraint(table),
+            sorted(map(str, tell.get_foreign_keys(table))),
+            sorted(map(str, tell.get_unique_constraints(table))),
+            sorted(map(str, tell.get_indexes(table))),
+        ]
         for table in sorted(tell.get_table_names())
-    }  # fmt: skip
+    }
 
 
 def test_a_group_is_answered_after_its_commit(engine: sa.Engine) -> None:
@@ -188,8 +276,12 @@ def test_a_group_is_answered_after_its_commit(engine: sa.Engine) -> None:
 
     def client(number: int) -> None:
         for i in range(30):
-            (exposed,) = committer.expose([Exposure("e", f"{number}-{i}", "release", "release", 1, 1.0)]).result(20)
-            (kept,) = committer.keep(Request([decided(exposed.unit)], f"{number}-{i}", "body")).result(20)
+            (exposed,) = committer.expose(
+                [Exposure("e", f"{number}-{i}", "release", "release", 1, 1.0)]
+            ).result(20)
+            (kept,) = committer.keep(
+                Request([decided(exposed.unit)], f"{number}-{i}", "body")
+            ).result(20)
             assert decision(engine, kept.id).unit == exposed.unit
 
     at_once(client)
@@ -199,8 +291,20 @@ def test_a_group_is_answered_after_its_commit(engine: sa.Engine) -> None:
 
 def test_a_decision_that_cannot_be_written_fails_alone(engine: sa.Engine) -> None:
     committer = Committer(engine)
-    with engine.execution_options(writes=True).begin():  # the committer waits, so that all come into one group on SQLite
-        futures = [committer.keep(Request([decided("u", score=float("nan") if i == 3 else 0.5)])) for i in range(6)]
+    with engine.execution_options(
+        writes=True
+    ).begin():  # the committer waits, so that all come into one group on SQLite
+        futures = [
+            committer.keep(Request([decided("u", score=float("nan") if i == 3 else 0.5)]))
+            for i in range(6)
+        ]
     committer.close()
-    assert [future.exception() is None for future in futures] == [True, True, True, False, True, True]
+    assert [future.exception() is None for future in futures] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
     assert count(engine, schema.decisions) == 5

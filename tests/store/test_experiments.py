@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
-from ml_workflow.serve.experiments import end, exposures, kill, ramp, served, start
+from ml_workflow.experiments.lifecycle import end, exposures, kill, ramp, served, start
+from ml_workflow.store.database import open as open_database
 from ml_workflow.store.decisions import Decision, Outcome, Request, expose, keep, keep_outcomes
-from ml_workflow.store.decisions import open as open_database
 from ml_workflow.store.experiments import Experiment, experiment, progress, running, strays_apart
 from tests.conftest import called, surroundings
 
@@ -19,12 +19,18 @@ UNITS = [str(unit) for unit in range(2000)]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_database(f"sqlite:///{tmp_path}/decisions.db" if request.param == "sqlite" else request.getfixturevalue("postgres")())
+    engine = open_database(
+        f"sqlite:///{tmp_path}/decisions.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres")()
+    )
     yield engine
     engine.dispose()
 
 
-def started(engine: sa.Engine, name: str = "e", inclusion: float = 0.2, shadow: bool = False) -> Experiment:
+def started(
+    engine: sa.Engine, name: str = "e", inclusion: float = 0.2, shadow: bool = False
+) -> Experiment:
     return start(engine, name, "credit", 0.5, inclusion, shadow, {})
 
 
@@ -62,11 +68,16 @@ def test_a_ramp_lets_units_in_and_moves_nobody(engine: sa.Engine) -> None:
         ramp(engine, "e", inclusion=0.1)
 
 
-def test_other_weights_or_another_metric_begin_a_phase_and_keep_salts_and_exposed_units(engine: sa.Engine) -> None:
+def test_other_weights_or_another_metric_begin_a_phase_and_keep_salts_and_exposed_units(
+    engine: sa.Engine,
+) -> None:
     first = started(engine, inclusion=1.0)
     stood = expose(engine, [one for one in exposures(first, UNITS, 1.0) if one])
     second, is_new = ramp(engine, "e", share=0.9)
-    assert is_new and (second.inclusion_salt, second.arm_salt) == (first.inclusion_salt, first.arm_salt)
+    assert is_new and (second.inclusion_salt, second.arm_salt) == (
+        first.inclusion_salt,
+        first.arm_salt,
+    )
     assert arms(second) != arms(first)
     assert expose(engine, [one for one in exposures(second, UNITS, 2.0) if one]) == stood
     third, is_new = ramp(engine, "e", metric="profit")
@@ -74,16 +85,23 @@ def test_other_weights_or_another_metric_begin_a_phase_and_keep_salts_and_expose
     assert {one.phase for one in exposures(third, ["new"], 3.0) if one} == {3}
 
 
-def test_a_killed_or_shadow_experiment_serves_the_current_process_and_records_the_arm(engine: sa.Engine) -> None:
+def test_a_killed_or_shadow_experiment_serves_the_current_process_and_records_the_arm(
+    engine: sa.Engine,
+) -> None:
     started(engine, inclusion=1.0)
-    for found in (kill(engine, "e"), Experiment("s", "t", "a", "b", started_phases(engine), {}, shadow=True)):
+    for found in (
+        kill(engine, "e"),
+        Experiment("s", "t", "a", "b", started_phases(engine), {}, shadow=True),
+    ):
         asked = [one for one in exposures(found, UNITS, 1.0) if one]
         assert {one.arm_served for one in asked} == {"current"}
         assert {one.arm_assigned for one in asked} == {"current", "release"}
         assert served(found, "release") == "current"
     with pytest.raises(Refusal, match="was killed"):
         ramp(engine, "e", inclusion=1.0)
-    assert running(engine, "credit") is not None, "a killed experiment goes on recording until it is ended"
+    assert running(engine, "credit") is not None, (
+        "a killed experiment goes on recording until it is ended"
+    )
 
 
 def started_phases(engine: sa.Engine) -> list[dict[str, object]]:
@@ -93,12 +111,22 @@ def started_phases(engine: sa.Engine) -> list[dict[str, object]]:
 def test_progress_counts_by_phase_and_arm_without_counting_twice(engine: sa.Engine) -> None:
     found = started(engine, inclusion=1.0)
     stood = expose(engine, [one for one in exposures(found, UNITS[:100], 1.0) if one])
-    made = [Decision(one.unit, None, "1", 0.5, "act", 10.0 + i, "e", one.arm_served) for one in stood for i in range(2)]
+    made = [
+        Decision(one.unit, None, "1", 0.5, "act", 10.0 + i, "e", one.arm_served)
+        for one in stood
+        for i in range(2)
+    ]
     keep(engine, [Request(made), Request([Decision("0", None, "1", 0.5, "act", 10.0)])])
-    keep_outcomes(engine, [Outcome(float(i), 20.0, 20.0, made[0].id) for i in range(3)] + [Outcome(1.0, 20.0, 20.0, "unknown")])
+    keep_outcomes(
+        engine,
+        [Outcome(float(i), 20.0, 20.0, made[0].id) for i in range(3)]
+        + [Outcome(1.0, 20.0, 20.0, "unknown")],
+    )
     rows = {(row["phase"], row["arm"]): row for row in progress(engine, "e")}
     sizes = {arm: sum(one.arm_assigned == arm for one in stood) for arm in ("current", "release")}
-    assert {arm: (rows[1, arm]["units"], rows[1, arm]["decisions"]) for arm in sizes} == {arm: (n, 2 * n) for arm, n in sizes.items()}
+    assert {arm: (rows[1, arm]["units"], rows[1, arm]["decisions"]) for arm in sizes} == {
+        arm: (n, 2 * n) for arm, n in sizes.items()
+    }
     assert sum(row["outcomes"] for row in rows.values()) == 3
     assert strays_apart(engine) == 1
 
@@ -115,6 +143,11 @@ def test_the_commands_from_start_to_end(tmp_path: Path) -> None:
     assert "can only rise" in said("ramp", "spring", "--inclusion", "0.05", status=2)
     assert "Phase 2 begins" in said("ramp", "spring", "--share", "0.2")
     assert "arms assigned are still recorded" in said("kill", "spring")
-    assert re.search(r"spring of credit: killed, phase 2, inclusion 10%\nphase +arm +units +decisions +outcomes\n0 outcomes", said("status", "spring"))
+    assert re.search(
+        r"spring of credit: killed, phase 2, inclusion 10%\nphase +arm +units +decisions +outcomes\n0 outcomes",
+        said("status", "spring"),
+    )
     (tmp_path / "plan.json").write_text("[1]")
-    assert "no JSON object" in said("start", "summer", "--plan", str(tmp_path / "plan.json"), status=2)
+    assert "no JSON object" in said(
+        "start", "summer", "--plan", str(tmp_path / "plan.json"), status=2
+    )

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from ml_workflow.errors import Refusal
-from ml_workflow.store.release import TRUSTED, contents, digest_of, load_release, needed
+from ml_workflow.model.release import TRUSTED, contents, digest_of, load_release, needed
 from tests.conftest import ROOT, copy_of_the_project, edit
 
-FEATURE = '''
+FEATURE = """
 
 def stretched(frame):
     "A feature for tests."
     return frame.assign(wide=frame["x"] * 2)
-'''
+"""
 TASK = """
 name: stretch
 question: Is x large?
@@ -63,7 +63,9 @@ print(json.dumps({"scores": scores, "again": again, "decided": decided, "live": 
 
 def script(text: str, *words: str, cwd: Path) -> str:
     """What a Python script says, run in a folder."""
-    done = subprocess.run([sys.executable, "-c", text, *words], cwd=cwd, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", text, *words], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -104,7 +106,9 @@ def registered(finished: Path) -> str:
     return str(json.loads((finished / "files" / "ledger.json").read_text())["digest"])
 
 
-def test_an_untouched_release_scores_as_promised_whatever_becomes_of_its_folder(release: Path, registered: str, finished: Path) -> None:
+def test_an_untouched_release_scores_as_promised_whatever_becomes_of_its_folder(
+    release: Path, registered: str, finished: Path
+) -> None:
     import pandas as pd
 
     loaded = load_release(release, registered)
@@ -113,7 +117,14 @@ def test_an_untouched_release_scores_as_promised_whatever_becomes_of_its_folder(
     shutil.rmtree(release / "package")
     assert len(loaded.score(examples)) == len(loaded.current(examples)) == len(examples)
     shutil.copytree(finished / "files" / "release" / "package", release / "package")
-    assert {"estimator.skops", "package", "contract.json", "task.yaml", "release.json", "examples.parquet"} == set(os.listdir(release))
+    assert {
+        "estimator.skops",
+        "package",
+        "contract.json",
+        "task.yaml",
+        "release.json",
+        "examples.parquet",
+    } == set(os.listdir(release))
     assert digest_of(contents(release)) == registered
 
 
@@ -148,11 +159,20 @@ def a_module_gone(release: Path) -> None:
     (release / "package" / "research.py").unlink()
 
 
-CHANGES = [a_byte_of_code, a_new_module, a_byte_of_the_estimator, a_figure, a_value_of_the_task, a_module_gone]
+CHANGES = [
+    a_byte_of_code,
+    a_new_module,
+    a_byte_of_the_estimator,
+    a_figure,
+    a_value_of_the_task,
+    a_module_gone,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=[c.__name__ for c in CHANGES])
-def test_a_changed_release_is_refused_before_anything_of_it_is_imported(change: Callable[[Path], None], release: Path, registered: str, tmp_path: Path) -> None:
+def test_a_changed_release_is_refused_before_anything_of_it_is_imported(
+    change: Callable[[Path], None], release: Path, registered: str, tmp_path: Path
+) -> None:
     change(release)
     init = release / "package" / "__init__.py"
     assert digest_of(contents(release)) != registered
@@ -180,7 +200,9 @@ def trap(release: Path, tmp_path: Path) -> None:
     path.write_text(path.read_text() + f"\nopen({str(tmp_path / 'imported')!r}, 'w').close()\n")
 
 
-def test_a_pickle_in_the_place_of_the_estimator_is_never_unpickled(release: Path, tmp_path: Path) -> None:
+def test_a_pickle_in_the_place_of_the_estimator_is_never_unpickled(
+    release: Path, tmp_path: Path
+) -> None:
     trap(release, tmp_path)
     (release / "estimator.skops").write_bytes(pickle.dumps(Payload(tmp_path / "unpickled")))
     with pytest.raises(Refusal, match="no estimator in skops format"):
@@ -200,7 +222,9 @@ skops.io.dump(make_pipeline(Foreign()), sys.argv[1])
 
 
 @pytest.mark.parametrize("kind", ["a type of its own", "os.system", "a function of this package"])
-def test_an_estimator_of_a_foreign_type_is_refused(kind: str, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimator_of_a_foreign_type_is_refused(
+    kind: str, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import skops.io
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
@@ -211,15 +235,25 @@ def test_an_estimator_of_a_foreign_type_is_refused(kind: str, release: Path, tmp
     path = release / "estimator.skops"
     path.unlink()
     if kind == "a type of its own":
-        (tmp_path / "foreign_estimator.py").write_text("open(__file__ + '.seen', 'a').close()\nclass Foreign:\n    def fit(self, X, y=None): return self\n    def transform(self, X): return X\n")
+        (tmp_path / "foreign_estimator.py").write_text(
+            "open(__file__ + '.seen', 'a').close()\nclass Foreign:\n    def fit(self, X, y=None): return self\n    def transform(self, X): return X\n"
+        )
         script(FOREIGN, str(path), cwd=tmp_path)
         (tmp_path / "foreign_estimator.py.seen").unlink()
         monkeypatch.syspath_prepend(str(tmp_path))
     else:
-        skops.io.dump(make_pipeline(FunctionTransformer(os.system if kind == "os.system" else payment_history)), path)
+        skops.io.dump(
+            make_pipeline(
+                FunctionTransformer(os.system if kind == "os.system" else payment_history)
+            ),
+            path,
+        )
     with pytest.raises(Refusal, match="not trusted"):
         load_release(release, digest_of(contents(release)))
-    assert not (tmp_path / "imported").exists() and not (tmp_path / "foreign_estimator.py.seen").exists()
+    assert (
+        not (tmp_path / "imported").exists()
+        and not (tmp_path / "foreign_estimator.py.seen").exists()
+    )
     assert "foreign_estimator" not in sys.modules
 
 
@@ -241,25 +275,41 @@ WAYS_OUT = [a_link_to_a_file, a_link_to_a_folder, a_pipe]
 
 
 @pytest.mark.parametrize("way", WAYS_OUT, ids=[w.__name__ for w in WAYS_OUT])
-def test_a_release_that_leads_out_of_its_folder_is_refused(way: Callable[[Path, Path], None], release: Path, registered: str, tmp_path: Path) -> None:
+def test_a_release_that_leads_out_of_its_folder_is_refused(
+    way: Callable[[Path, Path], None], release: Path, registered: str, tmp_path: Path
+) -> None:
     (tmp_path / "outside").mkdir()
     way(release, tmp_path / "outside")
     with pytest.raises(Refusal, match="a link or no plain file"):
         load_release(release, registered)
 
 
-def test_the_current_process_decides_by_the_released_code_as_it_does_in_the_project(release: Path, registered: str) -> None:
+def test_the_current_process_decides_by_the_released_code_as_it_does_in_the_project(
+    release: Path, registered: str
+) -> None:
     import pandas as pd
 
-    from ml_workflow.define import current_process
-    from ml_workflow.store.task import read_task
+    from ml_workflow.decision.process import current_process
+    from ml_workflow.task.file import read_task
 
     examples = pd.read_parquet(release / "examples.parquet")
     today = current_process(read_task(release / "task.yaml"), examples)
-    assert list(load_release(release, registered).current(examples)) == list(today.decide(examples, today.score(examples)))
+    assert list(load_release(release, registered).current(examples)) == list(
+        today.decide(examples, today.score(examples))
+    )
 
 
-@pytest.mark.parametrize("name", ["skrub._utils.run", "skrub._data_ops._evaluation.Eval", "skrub._data_ops.DataOp", "lightgbm.sklearn.joblib", "numpy.dtype.evil", "catboost.core.CatBoost.load"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "skrub._utils.run",
+        "skrub._data_ops._evaluation.Eval",
+        "skrub._data_ops.DataOp",
+        "lightgbm.sklearn.joblib",
+        "numpy.dtype.evil",
+        "catboost.core.CatBoost.load",
+    ],
+)
 def test_a_trusted_library_does_not_make_all_its_names_trusted(name: str) -> None:
     assert not TRUSTED.fullmatch(name)
 
@@ -271,7 +321,9 @@ def made_with(release: Path, library: str, version: str) -> None:
     (release / "release.json").write_text(json.dumps(card))
 
 
-def test_a_release_that_needs_a_missing_library_is_refused_before_it_is_imported(release: Path, tmp_path: Path) -> None:
+def test_a_release_that_needs_a_missing_library_is_refused_before_it_is_imported(
+    release: Path, tmp_path: Path
+) -> None:
     trap(release, tmp_path)
     made_with(release, "no-such-library", "1.2.3")
     with pytest.raises(Refusal, match=r"needs no-such-library 1\.2\.3, which is not installed"):
@@ -280,14 +332,43 @@ def test_a_release_that_needs_a_missing_library_is_refused_before_it_is_imported
 
 
 def test_a_release_keeps_only_what_02_reaches_and_the_libraries_of_that(release: Path) -> None:
-    kept = {path.relative_to(release / "package").as_posix() for path in (release / "package").rglob("*") if path.is_file()}
-    assert {"__init__.py", "errors.py", "define.py", "research.py", "dataset.py", "store/__init__.py", "store/task.py", "pipeline/expressions.py"} <= kept
-    assert not kept & {"poc.py", "scale.py", "abtest.py", "cli/__init__.py", "_modidx.py", "store/registry.py", "store/decisions.py", "run/chain.py"}
+    kept = {
+        path.relative_to(release / "package").as_posix()
+        for path in (release / "package").rglob("*")
+        if path.is_file()
+    }
+    assert {
+        "__init__.py",
+        "errors.py",
+        "define.py",
+        "research.py",
+        "dataset.py",
+        "store/__init__.py",
+        "store/task.py",
+        "pipeline/expressions.py",
+    } <= kept
+    assert not kept & {
+        "poc.py",
+        "scale.py",
+        "abtest.py",
+        "cli/__init__.py",
+        "_modidx.py",
+        "store/registry.py",
+        "store/decisions.py",
+        "run/chain.py",
+    }
     libraries = json.loads((release / "release.json").read_text())["requirements"]
-    assert {"scikit-learn", "skrub", "pandas", "skops"} <= set(libraries) and not set(libraries) & {"mlflow", "seaborn", "optuna", "SQLAlchemy"}
+    assert {"scikit-learn", "skrub", "pandas", "skops"} <= set(libraries) and not set(libraries) & {
+        "mlflow",
+        "seaborn",
+        "optuna",
+        "SQLAlchemy",
+    }
 
 
-def test_a_module_that_a_release_could_not_keep_as_it_is_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_a_module_that_a_release_could_not_keep_as_it_is_is_refused_in_a_sentence(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "dataset.py").write_text("import ml_workflow.define as define\n")
     with pytest.raises(Refusal, match=r"dataset\.py says `import ml_workflow`"):
         needed(tmp_path)
@@ -308,16 +389,30 @@ def test_a_release_that_breaks_its_promise_is_refused(library: str, release: Pat
     examples = pd.read_parquet(release / "examples.parquet")
     examples["promised_0"] += 0.01
     examples.to_parquet(release / "examples.parquet", index=False)
-    with pytest.raises(Refusal, match="does not score its own examples as promised: " + (r"it was made with lightgbm 3\.1\.0 \(here" if library else "its libraries have")):
+    with pytest.raises(
+        Refusal,
+        match="does not score its own examples as promised: "
+        + (r"it was made with lightgbm 3\.1\.0 \(here" if library else "its libraries have"),
+    ):
         load_release(release, digest_of(contents(release)))
 
 
-def test_the_registry_gives_the_release_and_keeps_its_digest_outside(finished: Path, env: dict[str, str], registered: str) -> None:
-    text = "from ml_workflow.store.registry import registered; r = registered('penguins', 'challenger'); print(r.card['run'], r.package.__name__)"
-    done = subprocess.run([sys.executable, "-c", text], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def test_the_registry_gives_the_release_and_keeps_its_digest_outside(
+    finished: Path, env: dict[str, str], registered: str
+) -> None:
+    text = "from ml_workflow.model.registry import registered; r = registered('penguins', 'challenger'); print(r.card['run'], r.package.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", text], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-2:] == [finished.name, f"ml_workflow_{registered}"]
-    assert all(registered.encode() not in path.read_bytes() for path in (finished / "files" / "release").rglob("*") if path.is_file())
+    assert all(
+        registered.encode() not in path.read_bytes()
+        for path in (finished / "files" / "release").rglob("*")
+        if path.is_file()
+    )
     text = text.replace("challenger", "champion")
-    refused = subprocess.run([sys.executable, "-c", text], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    refused = subprocess.run(
+        [sys.executable, "-c", text], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert "bears the alias 'champion'" in refused.stderr

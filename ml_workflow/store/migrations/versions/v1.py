@@ -45,7 +45,10 @@ def upgrade() -> None:
     op.create_table(
         "decisions",
         sa.Column(
-            "position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), autoincrement=True, nullable=False
+            "position",
+            sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+            autoincrement=True,
+            nullable=False,
         ),
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("request", sa.String(), nullable=True),

@@ -1,0 +1,1 @@
+"""Tables, sources, joins, history, split, contract, corruptions, and the pipeline that runs them."""

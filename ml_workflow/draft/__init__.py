@@ -1,0 +1,1 @@
+"""A first task from a table, its questions, and the check before a run."""

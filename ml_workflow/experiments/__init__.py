@@ -1,0 +1,1 @@
+"""Plan, assignment, evidence, health, looks, effect, return on investment."""

@@ -1,0 +1,1 @@
+"""Vectorizing, fitting, judging, leaks, search, explanation, behaviour, release, registry."""

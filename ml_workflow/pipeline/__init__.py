@@ -1,1 +1,0 @@
-"""Functions from frame to frame."""

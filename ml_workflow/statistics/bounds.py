@@ -1,0 +1,208 @@
+"""Bounds that hold at every look: error spending up to a planned size, a sequence where there is no plan."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+from scipy.special import ndtr
+
+from .checks import Floats, check_between, check_numbers, check_positive
+
+RESERVE = 0.05  # share of alpha kept back for going on past the plan
+REACH = 8.5  # standard deviations beyond which no probability is left to integrate
+
+
+class Bound(NamedTuple):
+    """How far an effect must stand from zero at one look."""
+
+    critical: float  # in standard errors of the difference; inf where the look comes too early to claim anything
+    regime: str  # "planned", "overrun" (past the planned size) or "unplanned"
+    fraction: float  # of the planned (or expected) size that had been reached
+
+
+def bounds(
+    units: ArrayLike,
+    *,
+    planned: float | None = None,
+    expected: float | None = None,
+    alpha: float = 0.05,
+    reserve: float = RESERVE,
+) -> list[Bound]:
+    """Two-sided bounds for the looks so far, at rising counts of units, holding alpha over all looks ever taken.
+
+    With a planned size alpha * (1 - reserve) is spent up to it (the first look at or past it is the last
+    planned one) and alpha * reserve after it, for ever; without one a sequence tuned to expected units holds.
+    """
+    seen = check_numbers(units, "units")
+    check_positive(float(seen[0]), "the first look's units")
+    if (np.diff(seen) <= 0).any():
+        raise ValueError(f"The looks' units {seen.tolist()} must rise from look to look.")
+    if planned is None:
+        size = check_positive(float(seen[-1]) if expected is None else expected, "expected")
+        return [
+            Bound(float(z), "unplanned", float(n / size))
+            for n, z in zip(
+                seen, np.atleast_1d(sequence_bound(seen / size, alpha=alpha)), strict=True
+            )
+        ]
+    check_positive(planned, "planned")
+    check_between(reserve, "reserve", 0, 1)
+    last = int(np.searchsorted(seen, planned * (1 - 1e-9)))  # the first look at or past the plan
+    inside = np.minimum(seen[: last + 1] / planned, 1)
+    criticals = spending_bounds(inside, alpha=alpha * (1 - reserve)) if len(inside) else np.empty(0)
+    found = [
+        Bound(float(z), "planned", float(f))
+        for z, f in zip(criticals, seen / planned, strict=False)
+    ]
+    if last + 1 < len(seen):
+        beyond = seen[last + 1 :]
+        after = overrun_bound(beyond / seen[last], alpha=alpha * reserve, last=found[-1].critical)
+        found += [
+            Bound(float(z), "overrun", float(n / planned))
+            for n, z in zip(beyond, np.atleast_1d(after), strict=True)
+        ]
+    return found
+
+
+def spending(fraction: ArrayLike, *, alpha: float = 0.05) -> Floats:
+    """Two-sided error spent by an information fraction in (0, 1], O'Brien-Fleming type (Lan & DeMets 1983)."""
+    t = np.asarray(fraction, dtype=np.float64)
+    return 4 * stats.norm.sf(stats.norm.isf(alpha / 4) / np.sqrt(t))
+
+
+def spending_bounds(fractions: ArrayLike, *, alpha: float = 0.05, sides: int = 2) -> Floats:
+    """Bounds, shape (looks,), in standard errors, of O'Brien-Fleming spending (Lan & DeMets 1983) at rising fractions.
+
+    Symmetric; with sides=1 each side holds alpha. Probabilities by the recursion of Armitage, McPherson & Rowe
+    (1969). Raises ValueError unless 0 < fractions <= 1 rise.
+    """
+    t = check_numbers(fractions, "fractions")
+    if t[0] <= 0 or t[-1] > 1 or (np.diff(t) <= 0).any():
+        raise ValueError(f"The fractions {t.tolist()} must rise from above 0 to at most 1.")
+    check_between(alpha, "alpha", 0, 0.5)
+    return np.array(_spending_bounds(tuple(t.tolist()), alpha * (2 if sides == 1 else 1)))
+
+
+def crossing_probability(fractions: ArrayLike, criticals: ArrayLike, drift: float = 0.0) -> Floats:
+    """Probability, shape (looks,), that |Z| first crosses its bound at each look; drift is E[Z] at fraction 1.
+
+    Recursion of Armitage, McPherson & Rowe (1969): drift 0 gives the error spent, else the sum is the power.
+    """
+    t, c = check_numbers(fractions, "fractions"), np.asarray(criticals, dtype=np.float64)
+    walk = _Walk(drift)
+    return np.array([walk.look(at, critical) for at, critical in zip(t, c, strict=True)])
+
+
+def sequence_bound(fraction: ArrayLike, *, alpha: float = 0.05) -> Floats:
+    """Two-sided bound in standard errors at units / expected units, valid at every look for ever.
+
+    Asymptotic confidence sequence (Waudby-Smith et al. 2024, normal mixture of Robbins 1970), tightest near 1.
+    Asymptotic: it needs variances that are known well, so look first at some hundred units.
+    """
+    check_between(alpha, "alpha", 0, 1)
+    t = np.asarray(fraction, dtype=np.float64)
+    if not (t > 0).all():
+        raise ValueError("A fraction is 0 or less; every look needs units.")
+    x = t * _tuning(alpha)
+    return np.sqrt((1 + 1 / x) * (np.log1p(x) - 2 * np.log(alpha)))
+
+
+def overrun_bound(fraction: ArrayLike, *, alpha: float, last: float) -> Floats:
+    """Two-sided bound at units / units of the last planned look, all above 1, for going on past the plan for ever.
+
+    sqrt(a^2 + log fraction) (Robbins 1970, started at the plan). A path inside the last bound c at the plan
+    crosses later with probability exp((z^2 - a^2) / 2), so the extra error is at most 2 c phi(a) = alpha.
+    """
+    check_between(alpha, "alpha", 0, 1)
+    check_positive(last, "last")
+    start = np.sqrt(2 * np.log(2 * last / (alpha * np.sqrt(2 * np.pi))))
+    return np.sqrt(np.maximum(start, last) ** 2 + np.log(np.asarray(fraction, dtype=np.float64)))
+
+
+def _tuning(alpha: float) -> float:
+    """The mixture's units at which its bound is narrowest relative to the standard error: solves its derivative."""
+    spent = -2 * np.log(alpha)
+    return float(optimize.brentq(lambda x: x - np.log1p(x) - spent, 1e-9, 1e4))
+
+
+@lru_cache(maxsize=512)
+def _spending_bounds(fractions: tuple[float, ...], alpha: float) -> tuple[float, ...]:
+    """The bounds one look after the other: each leaves exactly what may be spent since the last."""
+    found: list[float] = []
+    walk, spent = _Walk(0.0), 0.0
+    for t in fractions:
+        due = float(spending(t, alpha=alpha))
+        share = due - spent
+        marginal = float(stats.norm.isf(share / 2))  # the bound if no path had left before
+        critical = marginal
+        if share > 1e-13 and found and np.isfinite(marginal):
+            critical = float(
+                optimize.brentq(
+                    lambda c, t=t, share=share: walk.crossing(t, c) - share,
+                    0.1,
+                    marginal + 1e-6,
+                    xtol=1e-9,
+                )
+            )
+        walk.look(t, critical)
+        found.append(critical)
+        spent = due
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _legendre(count: int) -> tuple[Floats, Floats]:
+    """Places and weights of Gauss-Legendre integration on [-1, 1]."""
+    return np.polynomial.legendre.leggauss(count)
+
+
+class _Walk:
+    """A Brownian motion with drift, kept as its density over the paths that have crossed no bound so far."""
+
+    def __init__(self, drift: float) -> None:
+        self.drift = drift
+        self.time = 0.0
+        self.nodes = np.zeros(1)  # places of the motion
+        self.mass = np.ones(1)  # probability at each
+
+    def crossing(self, time: float, critical: float) -> float:
+        """Probability that a path is inside until now and outside +-critical standard errors at time."""
+        step, edge = np.sqrt(time - self.time), critical * np.sqrt(time)
+        mean = self.nodes + self.drift * (time - self.time)
+        outside = ndtr((mean - edge) / step) + ndtr((-edge - mean) / step)
+        return float(self.mass @ outside)
+
+    def look(self, time: float, critical: float) -> float:
+        """Take a look: return the probability of crossing at it, and go on with the paths inside."""
+        crossed = self.crossing(time, critical)
+        step = np.sqrt(time - self.time)
+        centre, reach = self.drift * time, REACH * np.sqrt(time)
+        edge = critical * np.sqrt(time)
+        low, high = max(-edge, centre - reach), min(edge, centre + reach)
+        if low >= high:
+            self.nodes, self.mass, self.time = np.zeros(1), np.zeros(1), time
+            return crossed
+        # The next step's kernel is what must be resolved, but it is not known: the last step's stands in.
+        places, weights = _legendre(
+            int(np.clip(np.ceil(6 * (high - low) / step / 20) * 20, 60, 600))
+        )
+        nodes = (high - low) / 2 * places + (high + low) / 2
+        mean = self.nodes + self.drift * (time - self.time)
+        density = (
+            np.exp(-0.5 * ((nodes[:, None] - mean) / step) ** 2)
+            @ self.mass
+            / (step * np.sqrt(2 * np.pi))
+        )
+        self.nodes, self.mass, self.time = nodes, (high - low) / 2 * weights * density, time
+        return crossed
+
+
+def planned_bounds(
+    looks: Sequence[float] | int, *, alpha: float = 0.05, reserve: float = RESERVE
+) -> Floats:
+    """Bounds of a plan: for a number of evenly spaced looks, or at given fractions, with the reserve kept back."""
+    fractions = np.arange(1, looks + 1) / looks if isinstance(looks, int) else np.asarray(looks)
+    return spending_bounds(fractions, alpha=alpha * (1 - reserve))

@@ -1,0 +1,1 @@
+"""The task file: its model, and what of it is answered."""

@@ -1,0 +1,78 @@
+"""The file of a task: found by its name, read, written."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ..errors import Refusal, nearest
+from ..store.files import reading, root, write_text
+from .definition import Task
+
+
+def task_path(name: str) -> Path:
+    """The file of a task given by its name in tasks/ or by its path."""
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        path = path if path.is_absolute() else root() / path
+    else:
+        path = root() / "tasks" / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in (root() / "tasks").glob("*.yaml"))
+        hint = nearest(name, known) or f" There are: {', '.join(known)}."
+        raise Refusal(f"There is no task {name!r} (no file {path}).{hint}")
+    return path
+
+
+def read_task(path: Path) -> Task:
+    """The task in a YAML file, or a Refusal that names the key at fault."""
+    try:
+        content = yaml.safe_load(reading(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" line {place.line + 1}, column {place.column + 1}" if place else ""
+        problem = getattr(error, "problem", None) or "it is not text"
+        raise Refusal(f"{path.name}{where} is not YAML: {problem}.") from None
+    if not isinstance(content, dict):
+        raise Refusal(f"{path.name} is not a task: it must be a mapping that begins with `name:`.")
+    return as_task(content, path.name)
+
+
+def as_task(content: Mapping[str, Any], name: str) -> Task:
+    """The content of a task file as a Task; `name` stands in the refusal."""
+    try:
+        return Task.model_validate(content)
+    except ValidationError as error:
+        raise Refusal(f"{name}: {_sentence(error)}") from None
+
+
+def write_task(path: Path, task: Task) -> Path:
+    """Write a task, as a run keeps it."""
+    content = task.model_dump(exclude_defaults=True, mode="json")
+    return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
+
+
+def _sentence(error: ValidationError) -> str:
+    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    fault = faults[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _known(fault["loc"][:-1])
+        return f"the key {place!r} is not known.{nearest(str(fault['loc'][-1]), known) or ' Known: ' + ', '.join(known) + '.'}"
+    if fault["type"] == "missing":
+        return f"the key {place!r} is missing."
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[0].lower() + message[1:]}." if place else f"{message}."
+
+
+def _known(location: tuple[str | int, ...]) -> list[str]:
+    """The keys known at a place in the task file."""
+    model: Any = Task
+    for part in location:
+        if part in model.model_fields:  # else an index or a key of a mapping
+            annotation = model.model_fields[part].annotation
+            options = [annotation, *getattr(annotation, "__args__", ())]
+            model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(model.model_fields)
