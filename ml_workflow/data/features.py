@@ -2,38 +2,47 @@
 
 import importlib
 from collections.abc import Callable
+from configparser import ConfigParser
 
 import pandas as pd
 
 from ..errors import Refusal
+from ..store.files import root
 from ..task.definition import Task
+
+Function = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def feature_step(task: Task, module: object = None) -> Function:
+    """The feature function that the task names; the table as it is where it names none.
+
+    It stands in `module`, or else in the project's own package. Raises Refusal where it does not.
+    """
+    if not task.features:
+        return as_it_is
+    return _found(task.features, "features", "write it there and export", module)
+
+
+def aggregate_step(name: str) -> Function:
+    """The function of the project that makes one row a unit of a history's rows, by its name."""
+    return _found(name, "`aggregate`", "write it there and export, or give SQL by name")
 
 
 def as_it_is(frame: pd.DataFrame) -> pd.DataFrame:
-    "No features: the table as it is."
+    """No features: the table as it is."""
     return frame
 
 
-def feature_step(task: Task) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    "The feature function that the task names, from this module; the table as it is without one."
-    module = importlib.import_module(
-        __name__ if __name__.startswith("ml_workflow") else "ml_workflow.dataset"
-    )
-    step = getattr(module, task.features or "as_it_is", None)
-    if not callable(step):
-        raise Refusal(
-            f"features is {task.features!r}, but 02_dataset exports no such function: write it there and export."
-        )
-    return step
+def package() -> str:
+    """The name of the project's own package, by `lib_path` in its settings.ini."""
+    settings = ConfigParser(delimiters=["="])
+    settings.read(root() / "settings.ini", encoding="utf-8")
+    return settings["DEFAULT"].get("lib_path", "ml_workflow")
 
 
-def summed_up(name: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    "The function of 02_dataset that makes one row a unit of a history's rows."
-    function = getattr(
-        importlib.import_module(f"{__package__ or 'ml_workflow'}.dataset"), name, None
-    )
+def _found(name: str, key: str, remedy: str, module: object = None) -> Function:
+    module = module or importlib.import_module(f"{package()}.dataset")
+    function = getattr(module, name, None)
     if not callable(function):
-        raise Refusal(
-            f"`aggregate` is {name!r}, but 02_dataset exports no such function: write it there and export, or give SQL by name."
-        )
+        raise Refusal(f"{key} is {name!r}, but 02_dataset exports no such function: {remedy}.")
     return function

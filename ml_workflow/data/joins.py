@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..errors import Refusal, nearest
 from ..task.definition import Source, Task
-from .features import summed_up
+from .features import aggregate_step
 from .history import EXAMPLE, aggregated, rows_of
 from .tables import read_table
 
@@ -49,7 +49,7 @@ def joined(task: Task, frame: pd.DataFrame, source: Source, table: pd.DataFrame)
         key = EXAMPLE if EXAMPLE in rows else key
         rows, none = aggregated(rows, key, source.aggregate, f"sources.{source.name}")
     elif source.aggregate:
-        rows = summed_up(source.aggregate)(rows.drop(columns=EXAMPLE, errors="ignore"))
+        rows = aggregate_step(source.aggregate)(rows.drop(columns=EXAMPLE, errors="ignore"))
     check_joined(task, source, rows, key)
     rows = (
         rows[[key, task.target.column]]

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from ..decision.target import outcome
+from ..decision.kinds import Kind
 from ..errors import Refusal
 from ..statistics.assignment import uniforms
 from ..task.definition import Task
@@ -28,7 +28,7 @@ def duplicates(task: Task, development: pd.DataFrame, holdout: pd.DataFrame) -> 
     }
 
 
-def moments(task: Task, frame: pd.DataFrame) -> pd.Series:
+def timestamps(task: Task, frame: pd.DataFrame) -> pd.Series:
     "When each row happened, for a split in time order; refused where a row does not say."
     column = frame[task.split.column]
     with warnings.catch_warnings(action="ignore"):
@@ -47,7 +47,7 @@ def is_holdout(task: Task, frame: pd.DataFrame) -> np.ndarray:
     if split.by == "given":
         return frame[split.column].astype(str).str.lower().isin(["test", "holdout"]).to_numpy()
     if split.by == "time":
-        moment = moments(task, frame)
+        moment = timestamps(task, frame)
         return (
             moment > moment.sort_values().iloc[int(len(frame) * (1 - split.holdout)) - 1]
         ).to_numpy()
@@ -55,24 +55,11 @@ def is_holdout(task: Task, frame: pd.DataFrame) -> np.ndarray:
     return uniforms(f"holdout of {task.name}", key.astype(str)) < split.holdout
 
 
-def check_holdout(task: Task, frame: pd.DataFrame) -> np.ndarray:
-    "The holdout, or a refusal when it or the rest is too small to learn from or to judge on."
-    held = is_holdout(task, frame)
-    truth, least = outcome(task, frame), 5
-    parts = {"development part": ~held, "holdout": held}
-    for part, rows in parts.items():
-        counts = (
-            pd.Series(truth[rows]).value_counts()
-            if task.target.kind != "regression"
-            else pd.Series({"": rows.sum()})
-        )
-        if len(counts) < (1 if task.target.kind == "regression" else 2) or (
-            part != "holdout" and counts.min() < least
-        ):
-            few = f"{int(counts.min()) if len(counts) else 0} examples of {counts.index[-1] if len(counts) else 'any class'!s}".strip()
-            raise Refusal(
-                f"The {part} has only {few} ({len(frame)} rows in all): at least {least} of each class are needed."
-            )
+def check_holdout(kind: Kind, frame: pd.DataFrame) -> np.ndarray:
+    """The holdout, or a Refusal when it or the rest is too small to learn from or to judge on."""
+    held, outcomes = is_holdout(kind.task, frame), kind.outcomes(frame)
+    kind.check_part("development part", outcomes[~held], len(frame), least=5)
+    kind.check_part("holdout", outcomes[held], len(frame), least=0)
     return held
 
 

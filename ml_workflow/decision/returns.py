@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from ..task.definition import Task
-from .money import money, monthly, period
+from .amounts import money, monthly, period
 
 
-def returns(task: Task, net: list[float]) -> dict[str, Any]:
+def return_on_cost(task: Task, net: list[float]) -> dict[str, Any]:
     "ROI over the horizon as [lower, estimate, upper] and payback in months; empty when the task states no values or costs."
     if not (task.has_values and task.value.build_cost and task.value.decisions_per_month):
         return {}
@@ -24,7 +24,7 @@ def net_of(task: Task, gains: np.ndarray, seed: int = 0) -> list[float]:
 
 def good_enough(task: Task, net: list[float]) -> tuple[bool, str]:
     "Whether the lower end of net value is above zero and the expected ROI reaches the task's, and the sentence why."
-    back = returns(task, net)
+    back = return_on_cost(task, net)
     said = f"net value {period(task)} is {' … '.join(money(task, n) for n in net)}"
     said += (
         f", ROI {back['roi'][1]:.1f} in {task.success.horizon_months} months"

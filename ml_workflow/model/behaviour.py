@@ -4,49 +4,38 @@ import numpy as np
 import pandas as pd
 
 from ..data.joins import inputs
-from ..decision.target import outcome
-from ..task.definition import Task
 from .release import Release
 
 
-def invariance(task: Task, release: Release, rows: pd.DataFrame) -> dict[str, bool]:
-    "Neither the order of rows nor their company nor, where it is no input, their key changes a score."
-    scores, keys = release.score(rows), {task.unit: rows[task.unit].to_numpy()[::-1]}
+def invariance(release: Release, rows: pd.DataFrame) -> dict[str, bool]:
+    """Neither the order of rows nor their company nor, where it is no input, their key changes a score."""
+    scores, unit = release.score(rows), release.task.unit
     same = {
         "the order of rows does not matter": (release.score(rows.iloc[::-1])[::-1], scores),
         "a row alone scores as among others": (release.score(rows.head(1)), scores[:1]),
     }
-    same |= (
-        {}
-        if task.unit in inputs(task, rows)
-        else {"the unit does not matter": (release.score(rows.assign(**keys)), scores)}
-    )
+    if unit not in inputs(release.task, rows):
+        other = rows.assign(**{unit: rows[unit].to_numpy()[::-1]})
+        same["the unit does not matter"] = (release.score(other), scores)
     return {name: np.allclose(*pair, rtol=1e-4, atol=1e-5) for name, pair in same.items()}
 
 
-def functionality(task: Task, release: Release, rows: pd.DataFrame) -> dict[str, bool]:
-    "Missing cells and the ends of the contract's ranges get scores that can be: chances, or numbers no further out than the outcomes' whole range."
-    truth = outcome(task, rows)
-    low, high = (
-        (0.0, 1.0)
-        if release.card["classes"]
-        else (2 * truth.min() - truth.max(), 2 * truth.max() - truth.min())
-    )
-    ends = [
-        rows.assign(**{c: rule[end]})
-        for c, rule in release.contract.items()
-        if "min" in rule and c in rows
-        for end in ("min", "max")
-    ][:20]
-    gaps = [
-        rows.assign(**{c: rows[c].mask(rows[c].notna())})
-        for c, rule in list(release.contract.items())[:10]
-        if c in rows
-    ]
+def functionality(release: Release, rows: pd.DataFrame) -> dict[str, bool]:
+    """Missing cells and the ends of the contract's ranges get scores that can be.
+
+    These are probabilities, or numbers no further out than the outcomes' whole range.
+    """
+    outcomes = release.kind.encode(release.kind.outcomes(rows))
+    low, high = outcomes.min(), outcomes.max()
+    least, most = release.kind.choose((0.0, 1.0), (2 * low - high, 2 * high - low))
+    known = {name: c for name, c in release.contract.columns.items() if name in rows}
+    ranged = {name: c for name, c in known.items() if c.min is not None}
+    ends = [rows.assign(**{name: end}) for name, c in ranged.items() for end in c.bounds][:20]
+    gaps = [rows.assign(**{name: rows[name].mask(rows[name].notna())}) for name in known][:10]
+    extremes = [release.score(part) for part in ends]
     return {
         "missing values score": all(np.isfinite(release.score(part)).all() for part in gaps),
         "extremes stay in range": all(
-            ((s := release.score(part)) >= low - 1e-6).all() and (s <= high + 1e-6).all()
-            for part in ends
+            bool(((scores >= least - 1e-6) & (scores <= most + 1e-6)).all()) for scores in extremes
         ),
     }

@@ -5,36 +5,26 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ..decision.kinds import Kind
 from ..decision.process import Process
-from ..decision.target import outcome
-from ..decision.value import value
 from ..store.run import reports
-from ..task.definition import Task
 
 
-def on_holdout(
-    task: Task, holdout: pd.DataFrame, processes: list[Process], classes: list[str]
-) -> pd.DataFrame:
-    "One row per holdout example: unit, outcome, then score(s), decision and value of each process."
-    truth = outcome(task, holdout)
-    columns: dict[str, Any] = {"unit": holdout[task.unit].to_numpy(), "outcome": truth}
+def on_holdout(kind: Kind, holdout: pd.DataFrame, processes: list[Process]) -> pd.DataFrame:
+    """One row per holdout example: unit, outcome, then score(s), decision and value of each process."""
+    outcomes = kind.outcomes(holdout)
+    columns = {"unit": holdout[kind.task.unit].to_numpy(), "outcome": outcomes}
     for process in processes:
         scores = process.score(holdout)
         actions = process.decide(holdout, scores)
-        named = (
-            {"score": scores}
-            if scores.ndim == 1
-            else {f"score_{c}": scores[:, i] for i, c in enumerate(classes)}
-        )
-        worth = value(task, holdout, actions, truth)
-        columns |= {
-            f"{process.name}_{k}": v
-            for k, v in {**named, "decision": actions, "value": worth}.items()
-        }
+        for name, column in zip(kind.score_names, np.atleast_2d(scores.T), strict=True):
+            columns[f"{process.name}_{name}"] = column
+        columns[f"{process.name}_decision"] = actions
+        columns[f"{process.name}_value"] = kind.value(holdout, actions, outcomes)
     return pd.DataFrame(columns)
 
 

@@ -1,88 +1,98 @@
 """Candidates judged in money on the same rows, and the ledger of what each step brought."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..decision.money import monthly
-from ..decision.target import classes_of, codes, error_quantiles, metrics, outcome
-from ..decision.value import decide_by_value, value
+from ..decision.amounts import monthly
+from ..decision.kinds import Kind
 from ..task.definition import Task
-from .fitting import out_of_fold
+from .fitting import Folds, out_of_fold
 
 
-def halved(
-    task: Task, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    "The folds with half of the rows to fit on: the later ones in time order, else any."
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            fit[len(fit) // 2 :]
-            if task.split.by == "time"
-            else np.sort(rng.permutation(fit)[: max(len(fit) // 2, 2)]),
-            test,
-        )
-        for fit, test in splits
-    ]
+@dataclass(frozen=True)
+class Trial:
+    """What out-of-fold scores decide and earn on the rows that the folds score.
+
+    `scores` have a row for every example, NaN where no fold scores it; `actions` and `earned`, in
+    the currency, only for the rows judged.
+    """
+
+    scores: np.ndarray
+    actions: np.ndarray
+    earned: np.ndarray
+    metrics: dict[str, float]
+    seconds: float = 0.0
+    model: Any = None
+
+
+def judge(kind: Kind, frame: pd.DataFrame, table: pd.DataFrame, model: Any, folds: Folds) -> Trial:
+    """Out-of-fold scores, decisions and earnings of a model; `table` is what it sees of `frame`."""
+    began = time.perf_counter()
+    scores = out_of_fold(model, table, kind.encode(kind.outcomes(frame)), folds)
+    seconds = time.perf_counter() - began
+    return trial(kind, frame, scores, judged_rows(folds), seconds, model)
+
+
+def judged_rows(folds: Folds) -> np.ndarray:
+    """The positions of the rows that some fold scores, in their order."""
+    return np.sort(np.concatenate([test for _, test in folds]))
+
+
+def trial(
+    kind: Kind,
+    frame: pd.DataFrame,
+    scores: np.ndarray,
+    judged: np.ndarray,
+    seconds: float = 0.0,
+    model: Any = None,
+) -> Trial:
+    """Decisions, earnings and metrics of out-of-fold scores on the judged rows."""
+    part, known, outcomes = frame.iloc[judged], scores[judged], kind.outcomes(frame)[judged]
+    actions = kind.decide(part, known, kind.residual_quantiles(known, outcomes))
+    earned = kind.value(part, actions, outcomes)
+    return Trial(scores, actions, earned, kind.metrics(known, outcomes), seconds, model)
+
+
+def comparison(
+    task: Task, trials: Mapping[str, Trial], today: np.ndarray, seed: int = 0
+) -> pd.DataFrame:
+    """A row for each candidate: metrics, seconds, and the gain in a month with its interval.
+
+    `today` is what the current process earned on the judged rows, shape (n,), in the currency.
+    """
+    rows = {}
+    for name, tried in trials.items():
+        lower, estimate, upper = monthly(task, tried.earned - today, seed)
+        gains = {"gain_lower": lower, "gain": estimate, "gain_upper": upper}
+        rows[name] = {"seconds": tried.seconds, **tried.metrics, **gains}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("candidate")
 
 
 def ledger(
-    task: Task, results: dict[str, dict[str, Any]], today: np.ndarray, measure: str, seed: int = 0
+    kind: Kind, trials: Mapping[str, Trial], today: np.ndarray, seed: int = 0
 ) -> pd.DataFrame:
-    "A row for each step, in the order tried: metric, change against the best before, monthly gain with interval, and kept where the metric fell."
-    table = comparison(task, results, today, seed).rename_axis("step")
-    change = table[measure] - table[measure].cummin().shift()
+    """A row for each step in the order tried, as `comparison` has it.
+
+    With the metric's change against the best before, and kept where it fell.
+    """
+    table = comparison(kind.task, trials, today, seed).rename_axis("step")
+    change = table[kind.measure] - table[kind.measure].cummin().shift()
     table.insert(0, "change", change)
     return table.assign(kept=np.where(change.isna() | (change < 0), "kept", "dropped"))
 
 
-def result_of(
-    task: Task, frame: pd.DataFrame, scores: np.ndarray, judged: np.ndarray
-) -> dict[str, Any]:
-    "Decisions, earnings and metrics of out-of-fold scores on the judged rows."
-    truth, part = outcome(task, frame), frame.iloc[judged]
-    classes = classes_of(task, truth)
-    actions = decide_by_value(
-        task, part, scores[judged], classes, error_quantiles(scores[judged], truth[judged], classes)
-    )
-    return {
-        "scores": scores,
-        "actions": actions,
-        "earned": value(task, part, actions, truth[judged]),
-        **metrics(task, scores[judged], truth[judged], classes),
-    }
+def halved(task: Task, folds: Folds, seed: int) -> Folds:
+    """The folds with half of the rows to fit on: the later ones in time order, else any."""
+    rng = np.random.default_rng(seed)
 
+    def half(fit: np.ndarray) -> np.ndarray:
+        if task.split.by == "time":
+            return fit[len(fit) // 2 :]
+        return np.sort(rng.permutation(fit)[: max(len(fit) // 2, 2)])
 
-def judge(
-    task: Task,
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    model: Any,
-    splits: list[tuple[np.ndarray, np.ndarray]],
-) -> dict[str, Any]:
-    "Out-of-fold scores, decisions and earnings of a model on the rows that the folds score, with the seconds it took."
-    began, truth = time.perf_counter(), outcome(task, frame)
-    scores = out_of_fold(model, table, codes(truth, classes_of(task, truth)), splits)
-    judged = np.sort(np.concatenate([test for _, test in splits]))
-    return {
-        "seconds": time.perf_counter() - began,
-        "model": model,
-        **result_of(task, frame, scores, judged),
-    }
-
-
-def comparison(
-    task: Task, results: dict[str, dict[str, Any]], today: np.ndarray, seed: int = 0
-) -> pd.DataFrame:
-    "A row for each candidate: its metrics, seconds, and [lower, estimate, upper] of the gain in a month."
-    rows = []
-    for name, result in results.items():
-        low, middle, high = monthly(task, result["earned"] - today, seed)
-        known = {k: v for k, v in result.items() if isinstance(v, float)}
-        rows.append(
-            {"candidate": name, **known, "gain_lower": low, "gain": middle, "gain_upper": high}
-        )
-    return pd.DataFrame(rows).set_index("candidate")
+    return [(half(fit), test) for fit, test in folds]

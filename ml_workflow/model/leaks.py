@@ -7,50 +7,9 @@ import numpy as np
 import pandas as pd
 
 from ..data.joins import inputs
-from ..decision.target import codes
+from ..decision.kinds import Kind
 from ..task.definition import Task
-from .vectorizing import numbers
-
-
-def leaks(
-    task: Task,
-    development: pd.DataFrame,
-    truth: np.ndarray,
-    classes: list[str],
-    strengths: pd.Series,
-) -> pd.DataFrame:
-    "Columns that give the target away, each once, with its figure and a sentence."
-    table, target = inputs(task, development), codes(truth, classes)
-    found = (
-        too_good(strengths, bool(classes))
-        + numbering(table, strengths)
-        + told_in_text(table, target, bool(classes), task.private)
-    )
-    found += known_afterwards(table, target) if classes else summed(table, target)
-    found += determined(table, target, bool(classes))
-    return pd.DataFrame(found, columns=["column", "figure", "why"]).drop_duplicates(
-        "column", ignore_index=True
-    )
-
-
-def apart(
-    task: Task, development: pd.DataFrame, holdout: pd.DataFrame, seed: int
-) -> tuple[float, str]:
-    "How well rows of the two parts can be told apart (ROC AUC), and by which column most; times count as drift only where nothing orders the rows."
-    rows = min(3000, len(development), 3 * len(holdout))
-    both = pd.concat(
-        [
-            inputs(task, development.sample(rows, random_state=seed)),
-            inputs(task, holdout.sample(min(len(holdout), rows), random_state=seed)),
-        ]
-    )
-    dates = (
-        [str(c) for c in both.select_dtypes(["datetime", "datetimetz"])] + [str(task.split.column)]
-        if task.split.by == "time"
-        else []
-    )
-    table = both.drop(columns=dates, errors="ignore").apply(numbers)
-    return told_apart(table.iloc[:rows], table.iloc[rows:], seed)
+from .vectorizing import as_numbers
 
 
 Findings = list[dict[str, Any]]
@@ -59,12 +18,47 @@ MARKED = 0.8
 """Share of the target's entropy that one word or one gap may remove."""
 
 
-def too_good(strengths: pd.Series, classes: bool) -> Findings:
+def leaking_columns(kind: Kind, development: pd.DataFrame, strengths: pd.Series) -> pd.DataFrame:
+    """Columns that give the target away, each once: column, figure (0 to 1) and why.
+
+    `strengths`: share of the constant guess's loss that each column removes alone.
+    """
+    table, private = inputs(kind.task, development), kind.task.private
+    target = kind.encode(kind.outcomes(development))
+    found = [
+        *too_good(kind, strengths),
+        *numbering(table, strengths),
+        *told_in_text(kind, table, target, private),
+        *kind.choose(known_afterwards, summed)(table, target),
+        *determined(kind, table, target),
+    ]
+    named = pd.DataFrame(found, columns=["column", "figure", "why"])
+    return named.drop_duplicates("column", ignore_index=True)
+
+
+def drift_between_parts(
+    task: Task, development: pd.DataFrame, holdout: pd.DataFrame, seed: int
+) -> tuple[float, str]:
+    """How well rows of the two parts can be told apart (ROC AUC), and by which column most.
+
+    Times count as drift only where nothing orders the rows.
+    """
+    rows = min(3000, len(development), 3 * len(holdout))
+    parts = [(development, rows), (holdout, min(len(holdout), rows))]
+    both = pd.concat([inputs(task, part.sample(size, random_state=seed)) for part, size in parts])
+    if task.split.by == "time":
+        times = [str(c) for c in both.select_dtypes(["datetime", "datetimetz"])]
+        both = both.drop(columns=[*times, str(task.split.column)], errors="ignore")
+    table = both.apply(as_numbers)
+    return told_apart(table.iloc[:rows], table.iloc[rows:], seed)
+
+
+def too_good(kind: Kind, strengths: pd.Series) -> Findings:
     """Columns that alone remove nearly all loss, or most of it while the next one removes not half as much.
 
     `strengths`: share of the constant guess's loss removed out of fold, by column.
     """
-    sure, likely = (0.97, 0.85) if classes else (0.995, 0.97)
+    sure, likely = kind.choose((0.97, 0.85), (0.995, 0.97))
     shares = strengths.sort_values(ascending=False)
     second = float(shares.iloc[1]) if len(shares) > 1 else 0.0
     return [
@@ -78,9 +72,10 @@ def too_good(strengths: pd.Series, classes: bool) -> Findings:
     ]
 
 
-def determined(table: pd.DataFrame, target: np.ndarray, classes: bool) -> Findings:
+def determined(kind: Kind, table: pd.DataFrame, target: np.ndarray) -> Findings:
     """Columns whose value says the target's: each row is told by the other rows with the same value, without an error."""
     found = []
+    share_left, least = kind.choose((error_left, 0.002), (variance_left, 0.0005))
     for name, column in table.items():
         values = column.astype(object).where(column.notna(), "missing")
         group = pd.factorize(values)[0]
@@ -88,8 +83,8 @@ def determined(table: pd.DataFrame, target: np.ndarray, classes: bool) -> Findin
         repeats = counts[group] > 1
         if len(counts) < 2 or repeats.mean() < 0.5:
             continue
-        left = told_by_others(group[repeats], target[repeats], classes)
-        if left < (0.002 if classes else 0.0005):
+        left = share_left(group[repeats], target[repeats])
+        if left < least:
             found.append(
                 {
                     "column": str(name),
@@ -100,14 +95,16 @@ def determined(table: pd.DataFrame, target: np.ndarray, classes: bool) -> Findin
     return found
 
 
-def told_by_others(group: np.ndarray, target: np.ndarray, classes: bool) -> float:
-    """Share of the constant guess's error that is left when each row is told by the others of its group, shape (n,) both."""
-    if not classes:
-        sums, counts = np.bincount(group, target), np.bincount(group)
-        others = (sums[group] - target) / np.maximum(counts[group] - 1, 1)
-        return float(
-            ((target - others) ** 2).sum() / max(((target - target.mean()) ** 2).sum(), 1e-12)
-        )
+def variance_left(group: np.ndarray, target: np.ndarray) -> float:
+    """Share of the variance left when each row is told by the mean of the others of its group, (n,) both."""
+    sums, counts = np.bincount(group, target), np.bincount(group)
+    others = (sums[group] - target) / np.maximum(counts[group] - 1, 1)
+    whole = ((target - target.mean()) ** 2).sum()
+    return float(((target - others) ** 2).sum() / max(whole, 1e-12))
+
+
+def error_left(group: np.ndarray, target: np.ndarray) -> float:
+    """Share of the errors left when each row is told by the most frequent class of its group's others."""
     codes, labels = pd.factorize(target)
     table = np.zeros((group.max() + 1, len(labels)))
     np.add.at(table, (group, codes), 1)
@@ -159,7 +156,7 @@ def known_afterwards(table: pd.DataFrame, target: np.ndarray) -> Findings:
 
 
 def told_in_text(
-    table: pd.DataFrame, target: np.ndarray, classes: bool, private: list[str]
+    kind: Kind, table: pd.DataFrame, target: np.ndarray, private: list[str]
 ) -> Findings:
     """Text columns with a word that tells the outcome, or for numbers with the target written out."""
     found = []
@@ -168,7 +165,7 @@ def told_in_text(
         if texts.nunique() < 20:
             continue
         told = target[table[name].notna().to_numpy()]
-        word, share = telling_word(texts, told) if classes else written_out(texts, told)
+        word, share = kind.choose(telling_word, written_out)(texts, told)
         if share > MARKED:
             shown = "" if name in private else f" ({word!r})"
             found.append(

@@ -1,53 +1,48 @@
 """The learning curve: what more examples bring."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..data.joins import inputs
 from ..data.split import sampled
+from ..decision.kinds import Kind
 from ..decision.process import current_process
-from ..decision.target import codes, losses, outcome
-from ..decision.value import decide_by_value, value
-from ..research import baselines
-from ..task.definition import Task
 from .fitting import constant, folds_of, out_of_fold
 
 
 def learning_curve(
-    task: Task, frame: pd.DataFrame, classes: list[str], sizes: list[int], seed: int
+    kind: Kind, frame: pd.DataFrame, baselines: Mapping[str, Any], sizes: list[int], seed: int
 ) -> pd.DataFrame:
-    "For each baseline and size: seconds, mean loss, and the gain over the current process per decision, row by row."
+    """A row for each baseline (and the constant guess) and size.
+
+    Columns: approach, examples, seconds, loss (its mean), and of each row gain (over the current
+    process, in the currency, by decision) and losses.
+    """
     rows = []
     for size in sizes:
-        part = sampled(task, frame, size, seed)
-        truth, table = outcome(task, part), inputs(task, part)
-        folds = folds_of(task, part, truth, 3, seed)
-        today = current_process(task, part)
-        earned = value(task, part, today.decide(part, today.score(part)), truth)
-        for name, model in {"constant": constant(classes), **baselines(classes, seed)}.items():
+        part = sampled(kind.task, frame, size, seed)
+        outcomes, table = kind.outcomes(part), inputs(kind.task, part)
+        folds = folds_of(kind, part, 3, seed)
+        today = current_process(kind, part)
+        earned = kind.value(part, today.decide(part, today.score(part)), outcomes)
+        for name, model in {"constant": constant(kind), **baselines}.items():
             began = time.perf_counter()
-            scores = out_of_fold(model, table, codes(truth, classes), folds)
+            scores = out_of_fold(model, table, kind.encode(outcomes), folds)
             seen = ~np.isnan(scores if scores.ndim == 1 else scores[:, 0])
-            gain = (
-                value(
-                    task,
-                    part[seen],
-                    decide_by_value(task, part[seen], scores[seen], classes),
-                    truth[seen],
-                )
-                - earned[seen]
-            )
-            loss = losses(task, scores[seen], truth[seen], classes)
+            actions = kind.decide(part[seen], scores[seen])
+            losses = kind.losses(scores[seen], outcomes[seen])
             rows.append(
                 {
                     "approach": name,
                     "examples": len(part),
                     "seconds": time.perf_counter() - began,
-                    "loss": loss.mean(),
-                    "gain": gain,
-                    "losses": loss,
+                    "loss": losses.mean(),
+                    "gain": kind.value(part[seen], actions, outcomes[seen]) - earned[seen],
+                    "losses": losses,
                 }
             )
     return pd.DataFrame(rows)

@@ -3,27 +3,24 @@
 import numpy as np
 import pandas as pd
 
-from ..data.contract import faults, type_of
+from ..data.contract import type_of
 from ..data.corruptions import columns_of, matrix
 from ..data.joins import inputs
 from ..data.window import Window, alarms_of, window_of
-from ..decision.target import codes, losses, outcome
-from ..task.definition import Task
+from ..decision.kinds import Kind
 from .release import Release
 
 
-def seen(task: Task, frame: pd.DataFrame, scores: np.ndarray | None, classes: list[str]) -> Window:
-    "Rows as monitoring sees them: inputs, and where there are scores also these, loss, and outcome less score."
+def seen(kind: Kind, frame: pd.DataFrame, scores: np.ndarray | None) -> Window:
+    """Rows as monitoring sees them: inputs, and where there are scores also these, losses, residuals."""
+    table = inputs(kind.task, frame)
     if scores is None:
-        return Window(inputs(task, frame))
-    truth = outcome(task, frame)
-    return window_of(
-        inputs(task, frame), scores, codes(truth, classes), losses(task, scores, truth, classes)
-    )
+        return Window(table)
+    outcomes = kind.outcomes(frame)
+    return window_of(table, scores, kind.encode(outcomes), kind.losses(scores, outcomes))
 
 
 def corruption_matrix(
-    task: Task,
     release: Release,
     usual: Window,
     strongest: list[str],
@@ -31,20 +28,21 @@ def corruption_matrix(
     past: pd.DataFrame,
     seed: int,
 ) -> pd.DataFrame:
-    "For each way that data breaks: what the contract and monitoring say, the share of decisions that change, and the verdict."
-    columns = columns_of(
-        {c: type_of(usual.inputs[c]) for c in strongest if c in usual.inputs},
-        task.unit,
-        task.target.column,
-        past,
-    )
-    checks = {
-        "contract": lambda frame, _: {
-            f"{f['column']} {f['rule']}": ""
-            for f in faults(release.contract, frame, task.unit, task.private).to_dict("records")
-        },
-        "monitoring": lambda frame, scores: alarms_of(
-            usual, seen(task, frame, scores, release.card["classes"]), strongest, len(rows)
-        ),
-    }
+    """For each way that data breaks: what contract and monitoring say, decisions changed, verdict.
+
+    `usual` is what monitoring has seen, `strongest` the columns to break, the strongest first,
+    `past` rows of before that may come again.
+    """
+    task = release.task
+    types = {c: type_of(usual.inputs[c]) for c in strongest if c in usual.inputs}
+
+    def contract(frame: pd.DataFrame, _: np.ndarray | None) -> dict[str, str]:
+        faults = release.contract.faults(frame, task.unit, task.private)
+        return dict.fromkeys(faults["column"] + " " + faults["rule"], "")
+
+    def monitoring(frame: pd.DataFrame, scores: np.ndarray | None) -> dict[str, str]:
+        return alarms_of(usual, seen(release.kind, frame, scores), strongest, len(rows))
+
+    columns = columns_of(types, task.unit, task.target.column, past)
+    checks = {"contract": contract, "monitoring": monitoring}
     return matrix(rows, columns, release.score, release.decide, checks, seed)

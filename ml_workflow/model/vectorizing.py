@@ -9,33 +9,38 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 
-def model_of(estimator: BaseEstimator, linear: bool = False) -> Pipeline:
-    "Table → numbers → estimator; linear ones get filled and scaled numbers, in a sparse matrix whose rows are summed each by itself, trees an array, since they refuse some letters in a column's name."
+def vectorized(estimator: BaseEstimator) -> Pipeline:
+    """Table to numbers to an estimator of trees.
+
+    It gets an array, since boosters refuse some letters in a column's name.
+    """
+    return make_pipeline(_table_to_numbers(), FunctionTransformer(np.asarray), estimator)
+
+
+def scaled(estimator: BaseEstimator) -> Pipeline:
+    """Table to filled and scaled numbers to a linear estimator.
+
+    They stand in a sparse matrix, whose rows are summed each by itself.
+    """
+    filled = SimpleImputer(strategy="median", keep_empty_features=True)
+    steps = filled, StandardScaler(), FunctionTransformer(csr_matrix)
+    return make_pipeline(_table_to_numbers(), *steps, estimator)
+
+
+def _table_to_numbers() -> BaseEstimator:
     from skrub import StringEncoder, TableVectorizer
 
-    text = StringEncoder(n_components=8, random_state=0)
-    levels = OneHotEncoder(
-        dtype="float32", handle_unknown="ignore", sparse_output=False
-    )  # skrub's own warns of new categories
-    vectorizer = TableVectorizer(low_cardinality=levels, high_cardinality=text, n_jobs=1)
-    steps = (
-        [
-            SimpleImputer(strategy="median", keep_empty_features=True),
-            StandardScaler(),
-            FunctionTransformer(csr_matrix),
-        ]
-        if linear
-        else [FunctionTransformer(np.asarray)]
-    )
-    return make_pipeline(vectorizer, *steps, estimator)
+    # skrub's own encoder of few categories warns of new ones
+    few = OneHotEncoder(dtype="float32", handle_unknown="ignore", sparse_output=False)
+    many = StringEncoder(n_components=8, random_state=0)
+    return TableVectorizer(low_cardinality=few, high_cardinality=many, n_jobs=1)
 
 
-def numbers(column: pd.Series) -> pd.Series:
-    "A column as numbers: times as days, anything else that is no number as codes by frequency."
+def as_numbers(column: pd.Series) -> pd.Series:
+    """A column as numbers: times as days, what is no number as its rank by frequency."""
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(float)
     if pd.api.types.is_datetime64_any_dtype(column):
         return (pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    return (
-        column.astype(str).map(column.astype(str).value_counts().rank(method="first")).astype(float)
-    )
+    texts = column.astype(str)
+    return texts.map(texts.value_counts().rank(method="first")).astype(float)
