@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from ..errors import Refusal
-from ..task.file import read_task, write_task
-from ..task.definition import Task
 from . import files
 from .files import read_frame, read_json, root, write_frame, write_json
 
@@ -75,7 +74,8 @@ class Run:
         own = self.files / "task.yaml"
         if not own.exists():
             return [reports() / "latest"]
-        named = re.compile(re.escape(read_task(own).name) + r"-\d{8}T\d{6}-[0-9a-f]{6}")
+        task = yaml.safe_load(files.reading(own).read_text(encoding="utf-8"))["name"]
+        named = re.compile(re.escape(task) + r"-\d{8}T\d{6}-[0-9a-f]{6}")
         return sorted(
             (path for path in reports().iterdir() if named.fullmatch(path.name)),
             key=lambda path: path.name,
@@ -85,14 +85,6 @@ class Run:
     def output(self, name: str) -> Path:
         """The path of a file that this stage makes."""
         return self.files / name
-
-    def task(self) -> Task:
-        """The task as stage 00 kept it."""
-        return read_task(self.input("task.yaml", "00_define"))
-
-    def keep_task(self, task: Task) -> Path:
-        """Keep the task for the stages to come."""
-        return write_task(self.output("task.yaml"), task)
 
     def read_frame(self, name: str, made_by: str) -> pd.DataFrame:
         """A table that an earlier stage made."""

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..errors import Refusal
 
 Amount = float | str
 """A number, or an SQL expression over the table's columns."""
@@ -46,6 +49,19 @@ class Target(Part):
     """The label whose probability is the score; a binary target needs it."""
     known_after: str = "at once"
     """How late the outcome arrives, such as `30 days`."""
+
+    @property
+    def delay(self) -> float:
+        """Seconds until an outcome is known, 0 where it is at once; raises Refusal for no such time."""
+        if self.known_after == "at once":
+            return 0.0
+        try:
+            return float(pd.Timedelta(self.known_after).total_seconds())
+        except ValueError:
+            raise Refusal(
+                f"target.known_after is {self.known_after!r}: write a time such as `30 days` or "
+                "`1 hour`, or `at once`."
+            ) from None
 
 
 class CurrentProcess(Part):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import Refusal, nearest
 from ..store.files import reading, root, write_text
+from ..store.run import Run
 from .definition import Task
 
 
@@ -52,6 +53,16 @@ def write_task(path: Path, task: Task) -> Path:
     """Write a task, as a run keeps it."""
     content = task.model_dump(exclude_defaults=True, mode="json")
     return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
+
+
+def task_of(run: Run) -> Task:
+    """The task of a run, as stage 00 kept it."""
+    return read_task(run.input("task.yaml", "00_define"))
+
+
+def keep_task(run: Run, task: Task) -> Path:
+    """Keep the task in a run's folder, for the stages to come."""
+    return write_task(run.output("task.yaml"), task)
 
 
 def _sentence(error: ValidationError) -> str:

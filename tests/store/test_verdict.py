@@ -6,7 +6,7 @@ import pytest
 
 from ml_workflow.errors import Refusal
 from ml_workflow.store.run import Verdict, open_run
-from ml_workflow.task.file import read_task
+from ml_workflow.task.file import keep_task, read_task
 from tests.conftest import ROOT
 
 
@@ -36,7 +36,7 @@ def test_a_stage_by_hand_reads_the_newest_run_of_its_own_task(
     (tmp_path / "latest").symlink_to("bikes-20260103T000000-aaaaaa")
     lab = open_run("lab")
     assert lab.input("plan.json", "01_research").parent.parent.name.startswith("bikes")
-    lab.keep_task(read_task(ROOT / "tasks" / "penguins.yaml"))
+    keep_task(lab, read_task(ROOT / "tasks" / "penguins.yaml"))
     assert (
         lab.input("plan.json", "01_research").parent.parent.name
         == "penguins-20260102T000000-aaaaaa"
