@@ -16,7 +16,7 @@ from tests.conftest import ROOT, edit, surroundings, workflow
 pytestmark = pytest.mark.skipif(
     not (ROOT / ".git").exists(), reason="needs the template's git history"
 )
-QUICK = ["tests/test_house.py", "tests/notebooks", "tests/project"]
+QUICK = ["tests/test_house.py", "tests/whole/test_notebooks.py", "tests/whole/test_project.py"]
 
 
 def git(folder: Path, *words: str) -> str:
@@ -160,7 +160,7 @@ def test_a_new_project_has_its_own_name_and_nothing_of_the_examples(template: Pa
         "copier.yml",
         "CHANGELOG.md",
         "data/credit.csv.gz",
-        "tests/template/test_new.py",
+        "tests/whole/test_new.py",
     } & set(kept)
     assert workflow("check", env=surroundings(template.parent), cwd=project).stdout.startswith(
         "churn-2: What is churned?"

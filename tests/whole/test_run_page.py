@@ -10,7 +10,7 @@ import pytest
 from ml_workflow.report.run_page import caveats, following, write_summary
 from ml_workflow.task.file import read_task
 from tests.conftest import record
-from tests.site.conftest import Opened, barriers
+from tests.whole.conftest import Opened, barriers
 
 
 def test_verdict_and_money_come_first_then_question_evidence_caveats_and_what_is_next(

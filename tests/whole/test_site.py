@@ -19,7 +19,7 @@ import typer
 from ml_workflow.cli import app
 from ml_workflow.task.definition import Task
 from tests.conftest import ROOT, copy_of_the_project
-from tests.site.conftest import Opened, barriers
+from tests.whole.conftest import Opened, barriers
 
 SHOWN = [
     "index",
