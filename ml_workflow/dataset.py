@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 
 # %% ../nbs/02_dataset.ipynb #04c0b231
-from .data.contract import contract_of, faults
-from .data.joins import examples, inputs, sources
+from .data.contract import Contract
 from .data.features import feature_step
+from .data.joins import examples, inputs, sources
 from .data.split import check_holdout, duplicates, sampled
 from .data.tables import content_hash
-from .decision.target import check_outcome, classes_of, outcome
-from .model.leaks import apart, leaks
-from .model.signal import signal
+from .decision.kinds import kind_of
+from .model.leaks import drift_between_parts, leaking_columns
+from .model.signal import signal_by_column
 from .report.figures import theme
 from .store.run import Verdict, open_run
+from .task.file import task_of
 
 # %% ../nbs/02_dataset.ipynb #5190617e
 def payment_history(frame: pd.DataFrame) -> pd.DataFrame:
@@ -27,9 +28,8 @@ def payment_history(frame: pd.DataFrame) -> pd.DataFrame:
         [f"BILL_AMT{m}" for m in range(1, 7)],
         [f"PAY_AMT{m}" for m in range(1, 7)],
     )
-    late, bills, paid = (
-        frame[months].to_numpy(float) for months in names
-    )  # NumPy: one row, as the API has it, takes a tenth of the time
+    # NumPy: one row, as the API has it, takes a tenth of the time
+    late, bills, paid = (frame[months].to_numpy(float) for months in names)
     limit = np.maximum(frame["LIMIT_BAL"].to_numpy(float), 1)
     new = {
         "late_max": np.fmax.reduce(late, axis=1),
@@ -46,7 +46,7 @@ def payment_history(frame: pd.DataFrame) -> pd.DataFrame:
 
 # %% ../nbs/02_dataset.ipynb #6f6b110f
 def utilisation(bills: np.ndarray, paid: np.ndarray, limit: np.ndarray) -> dict[str, np.ndarray]:
-    "Bills against the limit, and payments against the bills of the month before (0 to 2, missing without a bill); six months a row, the last first."
+    "Bills by the limit, payments by the bill of the month before (0 to 2); six months a row."
     used, total = bills / limit[:, None], np.nansum(paid, axis=1)
     shares = np.clip(paid[:, :5] / np.where(bills[:, 1:] > 0, bills[:, 1:], np.nan), 0, 2)
     return {

@@ -10,13 +10,12 @@ import pandas as pd
 # %% ../nbs/00_define.ipynb #ce2e9464
 from .data.joins import examples, sources
 from .data.split import check_holdout
+from .decision.amounts import money, monthly, period
 from .decision.expressions import evaluate
-from .decision.money import money, monthly, period
+from .decision.kinds import kind_of
 from .decision.process import current_process, recorded
-from .decision.target import check_outcome, classes_of
-from .decision.value import amounts, value
 from .errors import Refusal
 from .report.figures import in_money, theme
 from .store.run import Verdict, open_run
 from .task.checklist import checklist
-from .task.file import read_task, task_path
+from .task.file import keep_task, read_task, task_path

@@ -9,15 +9,16 @@ import pandas as pd
 from sklearn.base import clone
 
 # %% ../nbs/03_poc.ipynb #acdf21ac
-from .data.joins import inputs
 from .data.features import feature_step
-from .decision.money import money, period, volume
+from .data.joins import inputs
+from .decision.amounts import money, period, volume
+from .decision.kinds import kind_of
 from .decision.process import constant_process, current_process
-from .decision.returns import good_enough, net_of, returns
-from .decision.target import classes_of, codes, error_quantiles, metrics, outcome
-from .decision.value import value
+from .decision.returns import good_enough, net_of, return_on_cost
 from .model.calibration import reliability
 from .model.fitting import booster, folds_of, linear
-from .model.judging import comparison, judge
+from .model.judging import comparison, judge, judged_rows, trial
+from .model.release import keep_estimator
 from .report.figures import in_money, theme
 from .store.run import Verdict, open_run
+from .task.file import task_of

@@ -17,54 +17,42 @@ from sklearn.pipeline import Pipeline
 # %% ../nbs/01_research.ipynb #ff88c91d
 from .data.joins import examples, inputs, sources
 from .data.split import is_holdout, sampled
-from .decision.money import money, monthly, period
-from .decision.target import classes_of, codes, losses, outcome
+from .decision.amounts import money, monthly, period
+from .decision.kinds import Kind, kind_of
 from .model.learning import learning_curve
-from .model.signal import signal
-from .model.vectorizing import model_of
+from .model.signal import signal_by_column
+from .model.vectorizing import scaled, vectorized
 from .report.figures import in_money, theme
 from .statistics.bootstrap import interval_of_mean
 from .store.run import Verdict, open_run
 from .task.definition import Task
+from .task.file import task_of
 
 # %% ../nbs/01_research.ipynb #64da7e51
-def baselines(classes: list[str], seed: int) -> dict[str, Pipeline]:
+def baselines(kind: Kind, seed: int) -> dict[str, Pipeline]:
     "Cheap models, by name, the simplest first."
     from lightgbm import LGBMClassifier, LGBMRegressor
 
-    line = LogisticRegression(max_iter=300) if classes else RidgeCV(np.logspace(-2, 4, 13))
-    trees = (LGBMClassifier if classes else LGBMRegressor)(
+    line = kind.choose(LogisticRegression(max_iter=300), RidgeCV(np.logspace(-2, 4, 13)))
+    trees = kind.choose(LGBMClassifier, LGBMRegressor)(
         n_estimators=60, num_leaves=15, random_state=seed, n_jobs=1, verbose=-1
     )
-    return {"linear": model_of(line, linear=True), "boosted trees": model_of(trees)}
+    return {"linear": scaled(line), "boosted trees": vectorized(trees)}
 
 # %% ../nbs/01_research.ipynb #9710a13b
 def plan(task: Task, curve: pd.DataFrame, rows: int) -> list[dict[str, Any]]:
     "Approaches in order, each with its reason and the seconds that all rows would cost."
-    last = curve[
-        (curve["examples"] == curve["examples"].max()) & (curve["approach"] != "constant")
-    ].sort_values("loss")
-    steps = [
-        {
-            "approach": r["approach"],
-            "why": f"loss {r['loss']:.4f} and {r['gain a decision']:+.3g} {task.value.currency} a decision on {r['examples']} examples",
-            "seconds": round(r["seconds"] * rows / r["examples"], 1),
-        }
-        for r in last.to_dict("records")
-    ]
+    largest = curve["examples"] == curve["examples"].max()
+    steps = []
+    for r in (
+        curve[largest & (curve["approach"] != "constant")].sort_values("loss").to_dict("records")
+    ):
+        gain = f"{r['gain a decision']:+.3g} {task.value.currency} a decision"
+        why = f"loss {r['loss']:.4f} and {gain} on {r['examples']} examples"
+        seconds = round(r["seconds"] * rows / r["examples"], 1)
+        steps.append({"approach": r["approach"], "why": why, "seconds": seconds})
     if task.features:
-        steps.append(
-            {
-                "approach": f"features: {task.features}",
-                "why": "a person who knows the data has named them in the task",
-                "seconds": 1.0,
-            }
-        )
-    return [
-        *steps,
-        {
-            "approach": "tuning and other boosters",
-            "why": "small, sure gains once the rest stands (stage 04)",
-            "seconds": 60.0,
-        },
-    ]
+        why = "a person who knows the data has named them in the task"
+        steps.append({"approach": f"features: {task.features}", "why": why, "seconds": 1.0})
+    why = "small, sure gains once the rest stands (stage 04)"
+    return [*steps, {"approach": "tuning and other boosters", "why": why, "seconds": 60.0}]

@@ -14,23 +14,33 @@ from sklearn.pipeline import Pipeline
 
 # %% ../nbs/04_scale.ipynb #c74e284b
 from .data.corruptions import NOTHING
-from .data.joins import inputs
 from .data.features import as_it_is, feature_step
+from .data.joins import inputs
 from .data.tables import content_hash
-from .decision.money import money_curve, period, volume
-from .decision.process import Process, constant_process, current_process, usual_action
-from .decision.returns import good_enough, net_of, returns
-from .decision.target import codes, error_quantiles, losses, metrics, outcome
-from .decision.value import decide_by_value, value
+from .decision.amounts import money_curve, period, volume
+from .decision.kinds import kind_of
+from ml_workflow.decision.process import (
+    Process,
+    constant_process,
+    current_process,
+    usual_action,
+)
+from .decision.returns import good_enough, net_of, return_on_cost
 from .model.behaviour import functionality, invariance
 from .model.blend import blended, mean_scores, members_of, seeds_for, weights_of
 from .model.calibration import calibration_gain, reliability
 from .model.explain import dependence, importance
 from .model.fitting import booster, folds_of, scored
 from .model.holdout import on_holdout, open_holdout
-from .model.judging import halved, judge, ledger, result_of
+from .model.judging import halved, judge, judged_rows, ledger, trial
 from .model.registry import register
-from .model.release import Release, keep_release, load_estimator, load_release
+from ml_workflow.model.release import (
+    Card,
+    Release,
+    keep_release,
+    load_estimator,
+    load_release,
+)
 from .model.robustness import corruption_matrix, seen
 from ml_workflow.model.search import (
     Candidate,
@@ -44,16 +54,14 @@ from ml_workflow.model.search import (
 from .model.slices import slices
 from .report.figures import in_money, theme
 from .store.run import Verdict, open_run, reports
-from .task.definition import Task
+from .task.file import task_of
 
 # %% ../nbs/04_scale.ipynb #5b185074
-def direction(task: Task, release: Release, rows: pd.DataFrame) -> dict[str, bool]:
-    "Credit: a payment two months later than it was lowers the risk of hardly any customer, and raises it on average."
-    if task.target.kind != "binary" or not {"PAY_0", "LIMIT_BAL"} <= set(rows):
+def direction(release: Release, rows: pd.DataFrame) -> dict[str, bool]:
+    "Credit: a payment two months later raises the risk on average, and lowers it for hardly anyone."
+    if not release.kind.has_one_probability or not {"PAY_0", "LIMIT_BAL"} <= set(rows):
         return {}
-    change = release.score(rows.assign(PAY_0=rows["PAY_0"].clip(0) + 2)) - release.score(rows)
-    return {
-        "later payments do not lower the risk": bool(
-            change.mean() > 0 and (change < -0.02).mean() <= 0.05
-        )
-    }
+    later = rows.assign(PAY_0=rows["PAY_0"].clip(0) + 2)
+    change = release.score(later) - release.score(rows)
+    holds = change.mean() > 0 and (change < -0.02).mean() <= 0.05
+    return {"later payments do not lower the risk": bool(holds)}
