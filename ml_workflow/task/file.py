@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..errors import Refusal, nearest
-from ..store.files import reading, root, write_text
+from ..store.files import root, track, write_text
 from ..store.run import Run
 from .definition import Task
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def task_path(name: str) -> Path:
@@ -27,15 +29,20 @@ def task_path(name: str) -> Path:
     return path
 
 
-def read_task(path: Path) -> Task:
-    """The task in a YAML file, or a Refusal that names the key at fault."""
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds, or a Refusal that says where it is none."""
     try:
-        content = yaml.safe_load(reading(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         place = getattr(error, "problem_mark", None)
         where = f" line {place.line + 1}, column {place.column + 1}" if place else ""
         problem = getattr(error, "problem", None) or "it is not text"
         raise Refusal(f"{path.name}{where} is not YAML: {problem}.") from None
+
+
+def read_task(path: Path) -> Task:
+    """The task in a YAML file, or a Refusal that names the key at fault."""
+    content = read_yaml(reading(path))
     if not isinstance(content, dict):
         raise Refusal(f"{path.name} is not a task: it must be a mapping that begins with `name:`.")
     return as_task(content, path.name)
@@ -43,10 +50,15 @@ def read_task(path: Path) -> Task:
 
 def as_task(content: Mapping[str, Any], name: str) -> Task:
     """The content of a task file as a Task; `name` stands in the refusal."""
+    return as_model(Task, content, name)
+
+
+def as_model(model: type[Model], content: Mapping[str, Any], name: str) -> Model:
+    """The content of a file as a model, or a Refusal that names the file and the key at fault."""
     try:
-        return Task.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        raise Refusal(f"{name}: {_sentence(error)}") from None
+        raise Refusal(f"{name}: {_sentence(error, model)}") from None
 
 
 def write_task(path: Path, task: Task) -> Path:
@@ -65,12 +77,12 @@ def keep_task(run: Run, task: Task) -> Path:
     return write_task(run.output("task.yaml"), task)
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        known = _known(fault["loc"][:-1])
+        known = _known(model, fault["loc"][:-1])
         return f"the key {place!r} is not known.{nearest(str(fault['loc'][-1]), known) or ' Known: ' + ', '.join(known) + '.'}"
     if fault["type"] == "missing":
         return f"the key {place!r} is missing."
@@ -78,9 +90,8 @@ def _sentence(error: ValidationError) -> str:
     return f"{place}: {message[0].lower() + message[1:]}." if place else f"{message}."
 
 
-def _known(location: tuple[str | int, ...]) -> list[str]:
-    """The keys known at a place in the task file."""
-    model: Any = Task
+def _known(model: Any, location: tuple[str | int, ...]) -> list[str]:
+    """The keys known at a place in a file that holds such a model."""
     for part in location:
         if part in model.model_fields:  # else an index or a key of a mapping
             annotation = model.model_fields[part].annotation
