@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> Any:
 
 def read_task(path: Path) -> Task:
     """The task in a YAML file, or a Refusal that names the key at fault."""
-    content = read_yaml(reading(path))
+    content = read_yaml(track(path))
     if not isinstance(content, dict):
         raise Refusal(f"{path.name} is not a task: it must be a mapping that begins with `name:`.")
     return as_task(content, path.name)
