@@ -1,8 +1,9 @@
-"""SQL expressions over a frame's columns: they can compute, they reach no file, network or Python."""
+"""SQL expressions over a frame's columns: they compute, and reach no file, network or Python."""
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -29,124 +30,119 @@ FUNCTIONS = {
     "nextval",
     "currval",
 }
-"""Functions that read DuckDB's settings, change the number of rows or give another value each time."""
+"""Functions that read DuckDB's settings, change the number of rows or never give a value twice."""
 
-_CHECKED: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+_CHECKED: set[tuple[str, tuple[tuple[Any, str], ...]]] = set()
 """Expressions that were checked, with the names and types of the columns that they name."""
 _OWN = threading.local()
 
 
 def evaluate(expressions: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Each expression (SQL text or a number) as an array of len(frame); the keys say where it stands."""
-    values = {
-        place: np.full(len(frame), float(e))
-        for place, e in expressions.items()
-        if isinstance(e, (int, float))
-    }
-    texts = {place: str(e) for place, e in expressions.items() if place not in values}
+    """Each expression (SQL text or a number) as an array, shape (n,), by the place where it stands.
+
+    Raises Refusal, with the place, for what is more than an expression over a row's columns.
+    """
+    numbers = {p: float(e) for p, e in expressions.items() if isinstance(e, (int, float))}
+    texts = {place: str(e) for place, e in expressions.items() if place not in numbers}
+    values = {place: np.full(len(frame), number) for place, number in numbers.items()}
     if not texts:
         return values
-    plain = _plain(frame, texts.values())
-    shape = tuple(zip(plain.columns, map(str, plain.dtypes), strict=True))
+    columns = _columns_named(frame, texts.values())
+    shape = tuple(columns.dtypes.astype(str).items())
     for place, text in texts.items():
         if (text, shape) not in _CHECKED:
             check(place, text, frame)
             _CHECKED.add((text, shape))
-    return values | _computed(texts, plain)
+    return values | _computed(texts, columns)
 
 
-def _computed(texts: Mapping[str, str], plain: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Expressions that were checked, in one query of this thread's connection: opening one costs many times what a row does."""
+def _columns_named(frame: pd.DataFrame, texts: Iterable[str]) -> pd.DataFrame:
+    """Only the columns whose names stand in a text, so that wide tables cost nothing."""
+    words = "\n".join(texts).lower()
+    named = [column for column in frame if str(column).lower() in words]
+    return frame[named] if named else pd.DataFrame({"row": np.arange(len(frame))})
+
+
+@contextmanager
+def connected(examples: pd.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
+    """This thread's connection, in which the frame is `examples` and nothing else is to be had.
+
+    Opening one costs many times what computing a row does.
+    """
     if not hasattr(_OWN, "connection"):
         _OWN.connection = duckdb.connect(config=SETTINGS)
-    _OWN.connection.register("examples", plain)
+    _OWN.connection.register("examples", examples)
     try:
-        columns = ", ".join(f"({text}) AS value_{i}" for i, text in enumerate(texts.values()))
-        found = _OWN.connection.execute(f"SELECT {columns} FROM examples").df()
-        return {place: found[f"value_{i}"].to_numpy() for i, place in enumerate(texts)}
-    except duckdb.Error:
-        return {place: _column(_OWN.connection, place, text) for place, text in texts.items()}
+        yield _OWN.connection
     finally:
         _OWN.connection.unregister("examples")
 
 
+def _computed(texts: Mapping[str, str], columns: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Expressions that were checked, in one query."""
+    terms = ", ".join(f"({text}) AS value_{i}" for i, text in enumerate(texts.values()))
+    try:
+        with connected(columns) as connection:
+            answer = connection.execute(f"SELECT {terms} FROM examples").df()
+    except duckdb.Error as error:
+        if len(texts) > 1:  # one by one, to say which
+            return {p: _computed({p: text}, columns)[p] for p, text in texts.items()}
+        [(place, text)] = texts.items()
+        raise Refusal(f"{place} is {text!r}, but {reason(error, columns.columns)}") from None
+    return {place: answer[f"value_{i}"].to_numpy() for i, place in enumerate(texts)}
+
+
 def check(place: str, text: str, frame: pd.DataFrame) -> None:
     """Refuse anything but an expression over the frame's columns, in one sentence."""
-    with duckdb.connect(config=SETTINGS) as connection:
-        connection.register("examples", frame.head(0))
-        if found := forbidden(connection, text):
-            raise Refusal(
-                f"{place} is {text!r}: {found} is not allowed; write an expression over the table's columns."
-            )
+    with connected(frame.head(0)) as connection:
+        check_parts(connection, place, text, "an expression over the table's columns")
         try:
-            if connection.sql(f"SELECT ({text}) AS value FROM examples").fetchall():
-                raise Refusal(
-                    f"{place} is {text!r}, which sums up rows; write an expression of one row's columns."
-                )
+            sums_up = connection.sql(f"SELECT ({text}) AS value FROM examples").fetchall()
         except duckdb.Error as error:
-            raise Refusal(_sentence(place, text, frame, error)) from None
-
-
-def forbidden(connection: duckdb.DuckDBPyConnection, text: str) -> str:
-    """What in a SQL text is more than an expression of one row's columns, or "": DuckDB's own parser tells."""
-    statement, plain = (_parsed(connection, expression) for expression in (text, "1"))
-    if not statement:
-        return ""  # it does not parse, which the caller says
-    written, allowed = statement.pop("select_list", []), plain.pop("select_list")
-    if statement != plain or len(written) != len(allowed):
-        return "more than one expression"
-    return next(_beyond(written), "")
-
-
-def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
-    """The parsed statement that computes the expression, without positions in the text; empty if it cannot be parsed."""
-    [[answer]] = connection.execute(
-        "SELECT json_serialize_sql(?)", [f"SELECT ({text}) AS value FROM examples"]
-    ).fetchall()
-    parsed = json.loads(
-        answer,
-        object_hook=lambda node: {
-            k: v for k, v in node.items() if not k.startswith("query_location")
-        },
-    )
-    return (
-        parsed["statements"][0]["node"]
-        if not parsed["error"] and len(parsed["statements"]) == 1
-        else {}
-    )
-
-
-def _beyond(node: Any) -> Iterator[str]:
-    """The parts of a parsed expression that look beyond the row."""
-    if isinstance(node, dict):
-        if node.get("class") in BEYOND:
-            yield BEYOND[node["class"]]
-        if (name := str(node.get("function_name", "")).lower()) in FUNCTIONS:
-            yield f"{name}()"
-    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from _beyond(part)
-
-
-def _column(connection: duckdb.DuckDBPyConnection, place: str, text: str) -> np.ndarray:
-    try:
-        return connection.sql(f"SELECT ({text}) AS value FROM examples").df()["value"].to_numpy()
-    except duckdb.Error as error:
+            raise Refusal(f"{place} is {text!r}, but {reason(error, frame.columns)}") from None
+    if sums_up:
         raise Refusal(
-            f"{place} is {text!r}, which cannot be computed: {str(error).splitlines()[0]}"
-        ) from None
+            f"{place} is {text!r}, which sums up rows; write an expression of one row's columns."
+        )
 
 
-def _plain(frame: pd.DataFrame, texts: Any) -> pd.DataFrame:
-    """Only the columns that the expressions name (by text), so that wide tables cost nothing."""
-    named = [
-        column for column in frame.columns if any(column.lower() in text.lower() for text in texts)
-    ]
-    return frame[named] if named else pd.DataFrame({"row": np.arange(len(frame))})
+def check_parts(connection: duckdb.DuckDBPyConnection, place: str, text: str, instead: str) -> None:
+    """Refuse a SQL text that is more than one expression of a row's columns."""
+    query, nodes = _parsed(connection, text)
+    if query["error"]:
+        raise Refusal(f"{place} is {text!r}, but it cannot be computed: {query['error_message']}")
+    functions = [str(node.get("function_name", "")).lower() for node in nodes]
+    beyond = [BEYOND[node["class"]] for node in nodes if node.get("class") in BEYOND]
+    beyond += [f"{name}()" for name in functions if name in FUNCTIONS]
+    if query != _parsed(connection, "1")[0]:
+        beyond.append("more than one expression")
+    if beyond:
+        raise Refusal(f"{place} is {text!r}: {beyond[0]} is not allowed; write {instead}.")
 
 
-def _sentence(place: str, text: str, frame: pd.DataFrame, error: duckdb.Error) -> str:
+def _parsed(
+    connection: duckdb.DuckDBPyConnection, text: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The query that computes an expression as DuckDB parses it, and every node in it.
+
+    The query is without positions, and says how many it selects, not what.
+    """
+    nodes: list[dict[str, Any]] = []
+
+    def noted(node: dict[str, Any]) -> dict[str, Any]:
+        nodes.append(node)
+        parts = {key: part for key, part in node.items() if "query_location" not in key}
+        return {key: len(part) if key == "select_list" else part for key, part in parts.items()}
+
+    query = f"SELECT ({text}) AS value FROM examples"
+    [[answer]] = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    return json.loads(answer, object_hook=noted), nodes
+
+
+def reason(error: duckdb.Error, columns: Iterable[str]) -> str:
+    """Why an expression fails, as a clause: a column that is not there, or what DuckDB says."""
     message = str(error).splitlines()[0]
-    if "Referenced column" in message:
-        column = message.split('"')[1]
-        return f"{place} is {text!r}, but the table has no column {column!r}.{nearest(column, frame.columns)}"
-    return f"{place} is {text!r}, which is not an expression over the table's columns: {message}"
+    if "Referenced column" not in message:
+        return f"it cannot be computed: {message}"
+    column = message.split('"')[1]
+    return f"there is no column {column!r}.{nearest(column, columns)}"

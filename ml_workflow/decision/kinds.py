@@ -1,4 +1,4 @@
-"""The kinds of target: two classes, several, or a number. Nothing else asks which kind a task has."""
+"""The kinds of target: two classes, several, or a number. Nothing else asks which a task has."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import Refusal
-from ..task.definition import Amount, Task
+from ..task.definition import Amount, Outcomes, Task
 from .expressions import evaluate
 from .values import best_decisions, decision_values, expected_values
 
@@ -19,9 +19,10 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Kind(ABC):
-    """What a task predicts and decides. Scores have shape (n,), or (n, classes) where classes are several.
+    """What a task predicts and decides.
 
-    `classes` are the outcomes that can happen, in the order of a score's columns; none for numbers.
+    Scores have shape (n,), or (n, classes) where classes are several; `classes` are the outcomes
+    that can happen, in the order of a score's columns, and none for numbers.
     """
 
     task: Task
@@ -34,31 +35,31 @@ class Kind(ABC):
     right: ClassVar[str] = "right decisions"
     """What money is counted in where the task gives no values."""
     has_one_probability: ClassVar[bool] = False
-    """Whether a score is the probability of one outcome, which can be drawn, sorted and calibrated."""
+    """Whether a score is the probability of one outcome, which can be sorted and calibrated."""
 
     @abstractmethod
     def outcomes(self, frame: pd.DataFrame) -> Array:
         """The outcome of each row, shape (n,): 1 or 0, a label, or a number."""
 
-    @abstractmethod
     def encode(self, outcomes: Array) -> Array:
         """Outcomes as an estimator takes them: class numbers from 0, or the numbers themselves."""
+        return outcomes
 
-    @abstractmethod
     def decode(self, encoded: Iterable[float]) -> list[Any]:
         """Outcomes from what `encode` gives."""
+        return list(encoded)
 
     @abstractmethod
     def choose(self, classes: T, numbers: T) -> T:
         """One of two things: what suits classes, or what suits numbers."""
 
-    @abstractmethod
     def probabilities(self, scores: Array) -> Array:
         """Scores with a column for each class, shape (n, classes); numbers stay as they are."""
+        return scores
 
     @abstractmethod
     def losses(self, scores: Array, outcomes: Array) -> Array:
-        """Loss of each row, shape (n,): minus the log of the outcome's probability, or the squared error."""
+        """Each row's loss, shape (n,): minus the log of its outcome's probability, or error²."""
 
     @abstractmethod
     def metrics(self, scores: Array, outcomes: Array) -> dict[str, float]:
@@ -68,7 +69,10 @@ class Kind(ABC):
     def decide(
         self, frame: pd.DataFrame, scores: Array, residuals: list[float] | None = None
     ) -> Array:
-        """The action of greatest expected value for each row; residuals are what `residual_quantiles` gave."""
+        """The action of greatest expected value for each row, shape (n,).
+
+        `residuals` are what `residual_quantiles` gave; a number is decided without bias without.
+        """
 
     @abstractmethod
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
@@ -80,7 +84,7 @@ class Kind(ABC):
 
     @abstractmethod
     def actions(self, raw: Array, usual: float = 0.0) -> Array:
-        """Recorded or computed decisions as actions, shape (n,); a missing number becomes the usual one."""
+        """Recorded or computed decisions as actions, shape (n,); for a missing number the usual."""
 
     @abstractmethod
     def certain(self, actions: Array) -> Array:
@@ -94,6 +98,21 @@ class Kind(ABC):
     def constant_score(self, outcomes: Array, action: Any) -> Array:
         """The score of one row where nothing is known of it, shape () or (classes,)."""
 
+    @abstractmethod
+    def cases(self, actions: Array, outcomes: Array) -> list[str]:
+        """Each row's combination of decision and outcome, in words."""
+
+    def is_right(self, actions: Array, outcomes: Array) -> Array:
+        """Whether each row's action is the right one, shape (n,)."""
+        return np.asarray(actions == outcomes)
+
+    @property
+    def amounts(self) -> dict[str, dict[str, Amount]]:
+        """What each decision, or each unit of error, is worth."""
+        value = self.task.value
+        over, under = value.over or 1, value.under or 1
+        return {"one unit too many": {"costs": over}, "one too few": {"costs": under}}
+
     @property
     def decisions(self) -> list[str]:
         """What can be decided; empty where it is a number."""
@@ -101,7 +120,7 @@ class Kind(ABC):
 
     @property
     def score_names(self) -> list[str]:
-        """What a score's columns are called: `score`; for several classes `score_CLASS` for each."""
+        """What a score's columns are called: `score`; for several classes `score_CLASS` each."""
         return ["score"]
 
     def check(self, frame: pd.DataFrame) -> Array:
@@ -115,14 +134,12 @@ class Kind(ABC):
         return outcomes
 
     def check_part(self, part: str, outcomes: Array, rows: int, least: int) -> None:
-        """Refuse a part of `rows` rows whose outcomes, shape (n,), are too few to learn from or judge on."""
+        """Refuse a part of `rows` whose outcomes, shape (n,), are too few to learn or judge by."""
         counts = self.counts(outcomes)
-        fewest = int(counts.min()) if len(counts) else 0
-        if len(counts) < min(2, max(1, len(self.classes))) or fewest < least:
-            named = counts.index[-1] if len(counts) else "any class"
-            few = f"{fewest} examples of {named}" if self.classes else f"{fewest} examples"
+        name, fewest = next(iter(counts.iloc[::-1].items()), ("any class", 0))
+        if len(counts) < self.choose(2, 1) or fewest < least:
             raise Refusal(
-                f"The {part} has only {few} ({rows} rows in all): "
+                f"The {part} has only {fewest} examples of {name} ({rows} rows in all): "
                 "at least 5 of each class are needed."
             )
 
@@ -135,7 +152,7 @@ class Kind(ABC):
         return None
 
     def usual_action(self, outcomes: Array) -> float | None:
-        """The decision where the current process gives none: the median outcome, None for classes."""
+        """The action where the current process gives none: the median; None for classes."""
         return None
 
 
@@ -145,12 +162,10 @@ class Classes(Kind):
     @property
     def amounts(self) -> dict[str, dict[str, Amount]]:
         """What each decision is worth for each outcome; without values, 1 for a right decision."""
-        matrix = self.task.value.matrix
-        return (
-            dict(matrix)
-            if matrix
-            else {d: {c: int(c == d) for c in self.classes} for d in self.classes}
-        )
+        right: dict[str, dict[str, Amount]] = {
+            decided: {c: int(c == decided) for c in self.classes} for decided in self.classes
+        }
+        return dict(self.task.value.matrix or right)
 
     @property
     def decisions(self) -> list[str]:
@@ -167,23 +182,27 @@ class Classes(Kind):
 
     def losses(self, scores: Array, outcomes: Array) -> Array:
         """Minus the log of the probability given to what happened, shape (n,)."""
-        given = self.probabilities(scores)[np.arange(len(outcomes)), self.encode(outcomes)]
-        return -np.log(np.clip(given, 1e-6, 1))
+        rows = np.arange(len(outcomes))
+        happened = self.probabilities(scores)[rows, self.encode(outcomes)]
+        return -np.log(np.clip(happened, 1e-6, 1))
 
     def decision_values(self, frame: pd.DataFrame) -> Array:
-        """What each decision is worth for each outcome: rows x decisions x classes, in the currency."""
+        """What each decision is worth for each outcome, rows x decisions x classes."""
         return decision_values(self.amounts, self.classes, frame)
 
     def decide(
         self, frame: pd.DataFrame, scores: Array, residuals: list[float] | None = None
     ) -> Array:
         """The action of greatest expected value for each row."""
-        expected = expected_values(self.decision_values(frame), self.probabilities(scores))
-        return best_decisions(self.decisions, expected)
+        return best_decisions(self.decisions, self._expected(frame, scores))
 
     def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
         """What the best action is expected to be worth, shape (n,)."""
-        return expected_values(self.decision_values(frame), self.probabilities(scores)).max(axis=1)
+        return self._expected(frame, scores).max(axis=1)
+
+    def _expected(self, frame: pd.DataFrame, scores: Array) -> Array:
+        """What each decision is expected to be worth, rows x decisions."""
+        return expected_values(self.decision_values(frame), self.probabilities(scores))
 
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
         """What each row's action earned given its outcome, shape (n,), in the currency."""
@@ -199,18 +218,22 @@ class Classes(Kind):
         """Every decision."""
         return self.decisions
 
+    def cases(self, actions: Array, outcomes: Array) -> list[str]:
+        """Such as "act, outcome positive"."""
+        pairs = zip(actions, self.encode(outcomes), strict=True)
+        return [f"{action}, outcome {self.classes[index]}" for action, index in pairs]
+
 
 class Binary(Classes):
-    """Two classes: a score is the probability of the positive one, a decision is to act or to leave it."""
+    """Two classes: a score is the probability of the positive one; it is acted or left."""
 
     has_one_probability = True
 
     @property
     def amounts(self) -> dict[str, dict[str, Amount]]:
-        """What acting and leaving are worth for each outcome; without values, 1 for a right decision."""
-        leave, act = self.task.value.leave, self.task.value.act
-        if leave is None or act is None:
-            return {"leave": {"negative": 1, "positive": 0}, "act": {"negative": 0, "positive": 1}}
+        """What leaving and acting are worth for each outcome; without values, 1 if right."""
+        leave = self.task.value.leave or Outcomes(negative=1, positive=0)
+        act = self.task.value.act or Outcomes(negative=0, positive=1)
         return {"leave": leave.model_dump(), "act": act.model_dump()}
 
     def outcomes(self, frame: pd.DataFrame) -> Array:
@@ -253,6 +276,10 @@ class Binary(Classes):
         acts = pd.Series(raw).astype(str).str.lower().isin(yes)
         return np.where(acts, "act", "leave").astype(object)
 
+    def is_right(self, actions: Array, outcomes: Array) -> Array:
+        """Whether it was acted on a positive outcome or a negative one left, shape (n,)."""
+        return np.asarray((actions == "act") == (outcomes == 1))
+
     def certain(self, actions: Array) -> Array:
         """1 where it was acted, else 0."""
         return (actions == "act").astype(float)
@@ -263,7 +290,7 @@ class Binary(Classes):
 
 
 class Multiclass(Classes):
-    """Several classes: a score is a probability for each, a decision names one of them, or what the task says."""
+    """Several classes: a score is a probability for each, a decision one of them or the task's."""
 
     @property
     def score_names(self) -> list[str]:
@@ -297,9 +324,9 @@ class Multiclass(Classes):
         return pd.Series(raw).astype(str).to_numpy(dtype=object)
 
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
-        """What each row's action earned given its outcome, which may be a class never seen before."""
-        named = [] if self.task.value.matrix else actions
-        labels = sorted({str(label) for label in (*outcomes, *named)})
+        """What each row's action earned given its outcome, be it a class never seen before."""
+        decided = actions[:0] if self.task.value.matrix else actions
+        labels = sorted({str(label) for label in (*outcomes, *decided)})
         return Classes.value(Multiclass(self.task, labels), frame, actions, outcomes)
 
     def certain(self, actions: Array) -> Array:
@@ -312,7 +339,7 @@ class Multiclass(Classes):
 
 
 class Regression(Kind):
-    """A number: a score is a number, and so is a decision; what it costs to be wrong differs by side."""
+    """A number: so are score and decision; what it costs to be wrong differs by side."""
 
     measure = "rmse"
     loss = "squared error"
@@ -323,14 +350,6 @@ class Regression(Kind):
         return np.asarray(
             pd.to_numeric(frame[self.task.target.column], errors="raise"), dtype=float
         )
-
-    def encode(self, outcomes: Array) -> Array:
-        """The numbers themselves."""
-        return outcomes
-
-    def decode(self, encoded: Iterable[float]) -> list[Any]:
-        """The numbers themselves."""
-        return list(encoded)
 
     def check(self, frame: pd.DataFrame) -> Array:
         """The outcomes; refused where they are text, or all the same."""
@@ -344,15 +363,11 @@ class Regression(Kind):
 
     def counts(self, outcomes: Array) -> "pd.Series[int]":
         """How many numbers there are."""
-        return pd.Series({"": len(outcomes)})
+        return pd.Series({self.task.target.column: len(outcomes)})
 
     def choose(self, classes: T, numbers: T) -> T:
         """What suits numbers."""
         return numbers
-
-    def probabilities(self, scores: Array) -> Array:
-        """The numbers as they are."""
-        return scores
 
     def losses(self, scores: Array, outcomes: Array) -> Array:
         """The squared error of each row, shape (n,)."""
@@ -376,18 +391,22 @@ class Regression(Kind):
     def decide(
         self, frame: pd.DataFrame, scores: Array, residuals: list[float] | None = None
     ) -> Array:
-        """The score, moved by the under / (over + under) quantile of its errors (Arrow, Harris & Marschak 1951)."""
+        """The score plus the under / (over + under) quantile of the residuals.
+
+        Arrow, Harris & Marschak 1951.
+        """
+        numbers = np.asarray(scores, dtype=float)
+        if not residuals:
+            return numbers
         over, under = self.costs(frame)
         share = under / (over + under).astype(float)
-        steps = np.linspace(0, 1, len(residuals or ()))
-        moved = np.interp(share, steps, residuals) if residuals else 0
-        return np.asarray(scores, dtype=float) + moved
+        return numbers + np.interp(share, np.linspace(0, 1, len(residuals)), residuals)
 
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
         """Minus the cost of each row's error, shape (n,)."""
         over, under = self.costs(frame)
         error = np.asarray(actions, dtype=float) - outcomes
-        return -np.where(error > 0, over * error, -under * error).astype(float)
+        return -np.where(error > 0, over * error, under * -error).astype(float)
 
     def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
         """The score itself, which is known before the decision."""
@@ -397,6 +416,10 @@ class Regression(Kind):
         """The numbers decided; a missing one becomes the usual one."""
         numbers = pd.Series(pd.to_numeric(raw, errors="coerce")).astype(float)
         return numbers.fillna(usual).to_numpy()
+
+    def cases(self, actions: Array, outcomes: Array) -> list[str]:
+        """Too many, or too few."""
+        return list(np.where(actions > outcomes, "too many", "too few"))
 
     def certain(self, actions: Array) -> Array:
         """The numbers decided."""
@@ -421,7 +444,7 @@ class Regression(Kind):
 
 
 def kind_of(task: Task, outcomes: Iterable[Any] = ()) -> Kind:
-    """The kind of a task's target; several classes are those among the outcomes, labels or a column."""
+    """The kind of a task's target; several classes are those among the outcomes, a column's say."""
     if task.target.kind == "multiclass":
         return Multiclass(task, sorted({str(one) for one in outcomes}))
     if task.target.kind == "regression":

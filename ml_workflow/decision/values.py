@@ -16,27 +16,27 @@ Array = np.ndarray[Any, Any]
 def decision_values(
     amounts: Mapping[str, Mapping[str, Amount]], classes: Sequence[str], frame: pd.DataFrame
 ) -> Array:
-    """What each decision is worth for each outcome: rows x decisions x classes, in the currency.
+    """What each decision is worth for each outcome, rows x decisions x classes, in the currency.
 
-    `amounts` gives a number or an SQL expression by decision and class; refused where one is missing.
+    `amounts` gives a number or an SQL expression by decision and class; Refusal where one is not.
     """
-    places = {(d, c): f"value.{d}.{c}" for d in amounts for c in classes}
-    for decided, actual in places:
+    places = {f"value.{d}.{c}": (d, c) for d in amounts for c in classes}
+    for decided, actual in places.values():
         if actual not in amounts[decided]:
             raise Refusal(
                 f"value.matrix does not say what deciding {decided!r} is worth "
                 f"when {actual!r} is true."
             )
-    cells = evaluate({place: amounts[d][c] for (d, c), place in places.items()}, frame)
-    rows = [np.stack([cells[places[d, c]] for c in classes], -1) for d in amounts]
-    return np.stack(rows, 1).astype(float)
+    cells = evaluate({place: amounts[d][c] for place, (d, c) in places.items()}, frame)
+    table = np.stack([cells[place] for place in places], axis=-1).astype(float)
+    return table.reshape(len(frame), len(amounts), len(classes))
 
 
 def expected_values(worth: Array, probabilities: Array) -> Array:
-    """What each decision is expected to be worth, rows x decisions: sum over outcomes of p times worth."""
+    """What each decision is expected to be worth, rows x decisions: the sum of p times worth."""
     return np.einsum("rdc,rc->rd", worth, probabilities)
 
 
 def best_decisions(decisions: Sequence[str], expected: Array) -> Array:
-    """The decision of greatest expected value for each row, shape (n,); the first where several are."""
+    """The decision of greatest expected value for each row, shape (n,); of equals the first."""
     return np.array(decisions, dtype=object)[expected.argmax(axis=1)]
