@@ -1,6 +1,7 @@
-"""What several tests need: the command line, copies of the project, one finished run, a browser, a PostgreSQL."""
+"""What several tests need: the command line, copies of the project, one finished run, servers."""
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,54 +21,63 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-os.environ.setdefault(
-    "GOMP_SPINCOUNT", "10000"
-)  # as the command line sets it: waiting threads leave the core to others
+# As the command line sets it: waiting threads leave the core to others.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 PASSWORD = "wrong-horse-7"
 ROOT = Path(__file__).parent.parent
+# The longest files come first, so that no worker is left alone with one in the end.
+SLOW_ROOMS = ["whole", "run", "operate", "serve"]
+SLOW_FIXTURES = {"finished", "browser", "postgres"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow rooms first; what starts whole runs, servers or a browser is marked as slow."""
+
+    def place(item: pytest.Item) -> int:
+        room = item.path.parent.name
+        return SLOW_ROOMS.index(room) if room in SLOW_ROOMS else len(SLOW_ROOMS)
+
+    items.sort(key=place)
+    for item in items:
+        fixtures = getattr(item, "fixturenames", [])
+        if place(item) < len(SLOW_ROOMS) or SLOW_FIXTURES & set(fixtures):
+            item.add_marker("slow")
+
+
+def copy_registry(old: Path, new: Path) -> None:
+    """Copy MLflow's database; what is registered through the copy gets files of its own."""
+    with closing(sqlite3.connect(old)) as source, closing(sqlite3.connect(new)) as target:
+        source.backup(target)
+        place = (new.parent / "mlruns").as_uri()
+        target.execute("update experiments set artifact_location = ? || '/' || name", [place])
+        target.commit()
 
 
 def surroundings(folder: Path) -> dict[str, str]:
-    """An environment with reports and a registry of its own; MLflow's migrated database is copied, its files are not."""
+    """An environment with reports and an empty registry of its own, migrated beforehand."""
     database, migrated = folder / "mlflow.db", ROOT / "var" / "mlflow.db"
     if not database.exists() and migrated.exists():
-        with closing(sqlite3.connect(migrated)) as old, closing(sqlite3.connect(database)) as new:
-            old.backup(new)
-            place = (folder / "mlruns").as_uri()
-            new.execute("update experiments set artifact_location = ? || '/' || name", [place])
-            for table in (
-                "registered_model_aliases",
-                "model_version_tags",
-                "model_versions",
-                "registered_model_tags",
-                "registered_models",
-            ):
-                new.execute(f"delete from {table}")  # what runs by hand have registered
-            new.commit()
-    own = {
+        copy_registry(migrated, database)
+        with closing(sqlite3.connect(database)) as registry:  # without what runs by hand registered
+            for table in ("registered_model_aliases", "model_version_tags", "model_versions"):
+                registry.execute(f"delete from {table}")
+            registry.execute("delete from registered_model_tags")
+            registry.execute("delete from registered_models")
+            registry.commit()
+    unset = ("PYTHONDONTWRITEBYTECODE", "ML_WORKFLOW_DEBUG")
+    return {name: value for name, value in os.environ.items() if name not in unset} | {
         "ML_WORKFLOW_REPORTS": str(folder / "reports"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{database}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("PYTHONDONTWRITEBYTECODE", "ML_WORKFLOW_DEBUG")
-    } | own
 
 
 def workflow(
     *words: str, env: dict[str, str], cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """`ml-workflow` with these words, as a process."""
-    return subprocess.run(
-        [sys.executable, "-m", "ml_workflow.cli", *words],
-        env=env,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    command = [sys.executable, "-m", "ml_workflow.cli", *words]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=900)
 
 
 def called(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -86,21 +97,15 @@ def called(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.Com
         patch.setattr(sys, "argv", ["ml-workflow", *words])
         main()
         sys.exit()
-    return subprocess.CompletedProcess(
-        words, int(ended.value.code or 0), out.getvalue(), err.getvalue()
-    )
+    status = int(ended.value.code or 0)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 def newest(env: dict[str, str]) -> Path:
     """The folder of the newest run."""
-    return max(
-        (
-            p.parent
-            for p in Path(env["ML_WORKFLOW_REPORTS"]).glob("*/run.json")
-            if not p.parent.is_symlink()
-        ),
-        key=lambda p: p.stat().st_ctime,
-    )
+    records = Path(env["ML_WORKFLOW_REPORTS"]).glob("*/run.json")
+    runs = [record.parent for record in records if not record.parent.is_symlink()]
+    return max(runs, key=lambda run: run.stat().st_ctime)
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -110,12 +115,9 @@ def record(folder: Path) -> dict[str, Any]:
 
 def copy_of_the_project(place: Path) -> Path:
     """The project's own files without reports and state, to be edited."""
+    ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in ("ml_workflow", "nbs", "tasks", "data"):
-        shutil.copytree(
-            ROOT / name,
-            place / name,
-            ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
-        )
+        shutil.copytree(ROOT / name, place / name, ignore=ignored)
     for name in ("settings.ini", "pyproject.toml"):
         shutil.copy(ROOT / name, place / name)
     return place
@@ -130,17 +132,27 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @pytest.fixture(scope="session")
 def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of the session's runs."""
+    """The environment of a worker's runs."""
     return surroundings(tmp_path_factory.mktemp("session"))
 
 
 @pytest.fixture(scope="session")
-def finished(env: dict[str, str]) -> Path:
-    """The folder of a finished run of the penguins."""
-    done = workflow("run", "penguins", "-p", "time_budget=2", env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    return (Path(env["ML_WORKFLOW_REPORTS"]) / "latest").resolve()
+def finished(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of a finished run of the penguins: made once, and every worker has a copy."""
+    session = tmp_path_factory.getbasetemp()
+    place = (session if worker_id == "master" else session.parent) / "finished"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "reports" / "latest").exists():
+            words = ["run", "penguins", "-p", "time_budget=2"]
+            done = workflow(*words, env=surroundings(place))
+            assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    reports = Path(env["ML_WORKFLOW_REPORTS"])
+    (reports / "latest").unlink(missing_ok=True)
+    shutil.copytree(place / "reports", reports, symlinks=True, dirs_exist_ok=True)
+    copy_registry(place / "mlflow.db", reports.parent / "mlflow.db")
+    return (reports / "latest").resolve()
 
 
 @pytest.fixture(scope="session")
@@ -159,69 +171,40 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Callable[[], str]]:
-    """A real PostgreSQL server, run by an unprivileged user; each call gives the URL of a new, empty database."""
+    """A PostgreSQL of an unprivileged user; each call gives the URL of a new, empty database."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
     if programs is None:
         missing = "PostgreSQL is not installed here: apt-get install postgresql."
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     assert programs is not None
     user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-    with tempfile.TemporaryDirectory(
-        prefix="pg-", dir="/tmp"
-    ) as name:  # short: the path of a socket has at most 107 characters
-        place = Path(name)
+    # A short name: the path of a socket has at most 107 characters.
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
+        place, data, socket = Path(name), Path(name) / "data", Path(name) / "socket"
         place.chmod(0o755)
         (place / "secret").write_text(PASSWORD)
-        (place / "data").mkdir(mode=0o700)
-        (place / "socket").mkdir(mode=0o777)
-        for path in (place / "data", place / "socket"):
+        data.mkdir(mode=0o700)
+        socket.mkdir(mode=0o777)
+        for path in (data, socket):
             shutil.chown(path, user)
-        base = ["-D", str(place / "data")]
-        subprocess.run(
-            [
-                programs / "initdb",
-                *base,
-                "-A",
-                "scram-sha-256",
-                "-U",
-                "tester",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                f"--pwfile={place / 'secret'}",
-                "-N",
-            ],
-            user=user,
-            cwd=place,
-            check=True,
-            capture_output=True,
-        )
-        options = f"-c listen_addresses='' -c unix_socket_directories={place / 'socket'} -c fsync=off -c max_connections=100"
-        control = [programs / "pg_ctl", *base, "-w"]
-        subprocess.run(
-            [*control, "-o", options, "-l", place / "data" / "log", "start"],
-            user=user,
-            cwd=place,
-            check=True,
-            capture_output=True,
-        )
-        server = f"postgresql://tester:{PASSWORD}@/{{}}?host={place / 'socket'}"
+        run = partial(subprocess.run, user=user, cwd=place, capture_output=True)
+        words = f"-A scram-sha-256 -U tester -E UTF8 --no-locale --pwfile={place}/secret -N"
+        run([programs / "initdb", "-D", data, *words.split()], check=True)
+        options = f"-c listen_addresses='' -c unix_socket_directories={socket} -c fsync=off"
+        options += " -c max_connections=100"
+        control = [programs / "pg_ctl", "-D", data, "-w"]
+        run([*control, "-o", options, "-l", data / "log", "start"], check=True)
+        server = f"postgresql://tester:{PASSWORD}@/{{}}?host={socket}"
 
         def database() -> str:
-            name = f"t{uuid4().hex[:12]}"
+            new = f"t{uuid4().hex[:12]}"
             engine = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
             with engine.connect() as connection:
-                connection.execute(sa.text(f"CREATE DATABASE {name}"))
+                connection.execute(sa.text(f"CREATE DATABASE {new}"))
             engine.dispose()
-            return server.format(name)
+            return server.format(new)
 
         try:
             yield database
         finally:
-            subprocess.run(
-                [*control, "-m", "immediate", "stop"],
-                user=user,
-                cwd=place,
-                check=False,
-                capture_output=True,
-            )
+            run([*control, "-m", "immediate", "stop"])
