@@ -1,1 +1,1 @@
-"""Operating a release: what its decisions say about the world, and retraining that cannot make things worse."""
+"""A release in operation: monitoring of its decisions, retraining, and simulated time."""

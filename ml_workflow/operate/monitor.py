@@ -1,228 +1,201 @@
-"""Is the world still the one that the champion learned from: a window of its decisions against its training part and promise."""
+"""Is the world still the one that the champion learned from: decisions against its reference."""
 
 import time
-from datetime import UTC, datetime
-from math import prod
+from math import ceil, prod
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from scipy import stats
 
-from ..data.contract import faults
-from ..data.window import ALPHA, WORSE, alarms_of, plain, row_count, shift_of
-from ..experiments.plan import known_after
+from ..data.window import ALPHA, WORSE, Window, alarms_of, plain, row_count, shift_of
 from ..model.registry import champion
 from ..model.release import Release
-from ..serve.score import as_promised
-from ..statistics.drift import compare_categories, drifted
-from ..store.database import open as opened
-from .reference import Promise, judged, promise, window_from
-from .traffic import HOUR, Came, Traffic, came, sampled, traffic
+from ..statistics.drift import compare_categories, judge_shifts
+from ..store.database import open_decisions
+from .reference import Reference, evaluation, reference_of, score_columns, window_from
+from .traffic import HOUR, OutcomeSums, Traffic, rows_as_given, traffic_of
 
 BUSY = 20  # decisions from which an hour without any is no chance
 WEEK = 168  # hours
 LATE = 0.1  # share of outcomes that are later than usual from which it matters
 
 
-class Seen(NamedTuple):
-    """What a window is judged by: traffic up to `end`, of which the last `span` seconds are the window; rows as given; scores; what came of mature decisions, and of those of the span before."""
+class Observation(NamedTuple):
+    """What the decisions database holds of a window.
 
-    every: Traffic
+    `traffic` is the task's up to `end`, in seconds since 1970, and the window its last `span`
+    seconds. `rows` are a sample as given, `scores` those that the release decided by, `matured` an
+    evaluation of its decisions whose outcomes have had time to arrive, `outcomes` the sums over
+    all of these, and `outcomes_before` those of the span before.
+    """
+
+    release: Release
+    traffic: Traffic
     end: float
     span: float
     rows: pd.DataFrame
-    scored: pd.DataFrame
+    scores: pd.DataFrame
     matured: pd.DataFrame
-    came: Came
-    came_before: Came
+    outcomes: OutcomeSums
+    outcomes_before: OutcomeSums
 
     @property
     def now(self) -> Traffic:
         """The window's traffic."""
-        return self.every.between(self.end - self.span, self.end)
+        return self.traffic.between(self.end - self.span, self.end)
 
     @property
     def before(self) -> Traffic:
         """The traffic of the span before."""
-        return self.every.between(self.end - 2 * self.span, self.end - self.span)
+        return self.traffic.between(self.end - 2 * self.span, self.end - self.span)
+
+    @property
+    def window(self) -> Window:
+        """The window as it is held against the reference."""
+        return window_from(self.rows, self.scores, self.matured)
 
 
 class Report(NamedTuple):
-    """The version; how many decisions, and of how many the columns are compared; findings by what moved, each a sentence; figures, those of many by label."""
+    """The version; how many decisions, and of how many the columns are compared.
+
+    Findings by what moved, each a sentence; figures, those of many by label.
+    """
 
     version: str
     decisions: int
-    looked_at: int
+    sample_size: int
     findings: dict[str, str]
     figures: dict[str, float | dict[str, float]]
 
 
 def monitor(url: str, task: str, days: float = 7, now: float | None = None) -> Report:
-    """Hold the decisions of the last days against the champion's training part and promise; raises Refusal in a sentence.
+    """Hold the decisions of the last days against the champion's reference; raises Refusal.
 
-    Counts, delays and money are sums over all decisions; columns and scores are compared on an even sample of them.
+    Counts, delays and money are sums over all decisions; columns and scores are compared on an
+    even sample of them. `now` is in seconds since 1970.
     """
     version, release = champion(task)
-    held, engine = promise(release), opened(url)
-    end = (now // HOUR if now is not None else time.time() // HOUR + 1) * HOUR
-    seen = look(engine, version, release, end, max(days * 24 * HOUR, HOUR))
+    reference, engine = reference_of(release), open_decisions(url)
+    end, span = ceil((now or time.time()) / HOUR) * HOUR, max(round(days * 24), 1) * HOUR
+    observation = observe(engine, version, release, end, span)
     engine.dispose()
-    if seen is None:
-        return Report(
-            version,
-            0,
-            0,
-            {"volume": f"no decision of {task} in the last {days:g} days"},
-            {"findings": 1.0},
-        )
-    found = findings(version, release, held, seen)
-    return Report(
-        version, seen.now.rows, len(seen.rows), found, figures(version, held, seen, found)
-    )
+    if observation is None:
+        findings = {"volume": f"no decision of {task} in the last {days:g} days"}
+        return Report(version, 0, 0, findings, {"findings": 1.0})
+    findings = findings_of(reference, observation)
+    numbers = {"findings": float(len(findings)), **figures(reference, observation)}
+    return Report(version, observation.now.decisions, len(observation.rows), findings, numbers)
 
 
-def look(engine: sa.Engine, version: str, release: Release, end: float, span: float) -> Seen | None:
-    """What the database tells of a window that ends at `end`, in seconds since 1970; None where it holds no decision."""
-    task, delay = release.task(), known_after(release.task())
-    every = traffic(
-        engine, task.name, end - delay - 2 * span, end, actions=bool(release.card["classes"])
+def observe(
+    engine: sa.Engine, version: str, release: Release, end: float, span: float
+) -> Observation | None:
+    """A version's window of `span` seconds up to `end`, in full hours; None without decisions."""
+    kind, contract = release.kind, release.contract
+    delay = ceil(release.task.target.delay / HOUR) * HOUR
+    traffic = traffic_of(
+        engine, version, end - delay - 2 * span, end, by_action=kind.choose(True, False)
     )
-    now = every.between(end - span, end)
-    if not now.rows:
+    ends = (end, end - delay, end - delay - span)
+    now, mature, earlier = (traffic.between(until - span, until) for until in ends)
+    if not now.decisions:
         return None
-    old, older = (every.between(until - span, until) for until in (end - delay, end - delay - span))
-    sums = [came(engine, task.name, version, part, delay or HOUR) for part in (old, older)]
-    known = matured(release, own(sampled(engine, task.name, old), version))
-    rows = sampled(engine, task.name, now)
-    return Seen(every, end, span, given(release, rows), scores_of(own(rows, version)), known, *sums)
-
-
-def own(seen: pd.DataFrame, version: str) -> pd.DataFrame:
-    """What a version decided by its score."""
-    return seen[(seen["version"] == version) & (seen["judged"] == 1)].reset_index(drop=True)
-
-
-def given(release: Release, seen: pd.DataFrame) -> pd.DataFrame:
-    """The rows as given, typed as the contract says where they can be; columns that never came are missing."""
-    frame = pd.DataFrame(list(seen["row"]), index=seen.index)
-    for column in release.contract.keys() - set(frame):
-        frame[column] = np.nan
-    read = as_promised(release.contract, frame)
-    numbers = [c for c, rule in release.contract.items() if rule["type"] in ("integer", "number")]
-    return read.assign(
-        **{
-            c: n
-            for c in numbers
-            if (n := pd.to_numeric(read[c], errors="coerce")).notna().sum() == read[c].notna().sum()
-        }
-    )[list(release.contract)]
-
-
-def scores_of(decided: pd.DataFrame) -> pd.DataFrame:
-    """The score(s) of decisions, a column each."""
-    return pd.DataFrame(
-        np.array(decided["score"].tolist(), dtype=float).reshape(len(decided), -1)
-        if len(decided)
-        else np.empty((0, 1))
-    ).add_prefix("score ")
-
-
-def matured(release: Release, decided: pd.DataFrame) -> pd.DataFrame:
-    """Loss and outcome less score of the decisions whose worth is known."""
-    known = decided.dropna(subset=["worth"]).reset_index(drop=True)
-    if known.empty:
-        return pd.DataFrame(columns=["loss", "gap"], dtype=float)
-    return judged(
-        release.task(),
-        given(release, known),
-        scores_of(known).to_numpy(),
-        known["action"].to_numpy(),
-        known["worth"].to_numpy(),
-        release.card["classes"],
+    sample, matured = (part.sample() for part in (now, mature))
+    known = matured[(matured["own"] == 1) & matured["value"].notna()]
+    limit = release.task.target.delay or HOUR
+    return Observation(
+        release,
+        traffic,
+        end,
+        span,
+        rows_as_given(contract, sample)[list(contract)],
+        score_columns(sample[sample["own"] == 1]),
+        evaluation(kind, rows_as_given(contract, known), known),
+        mature.outcome_sums(limit),
+        earlier.outcome_sums(limit),
     )
 
 
-def findings(version: str, release: Release, held: Promise, seen: Seen) -> dict[str, str]:
-    """What moved, each in a sentence: contract, columns and relations, scores, losses, traffic, decisions, outcomes, money."""
-    numeric = [str(c) for c in held.inputs if c not in release.task().private]
-    usual, now = (
-        window_from(held.inputs, held.holdout, held.holdout),
-        window_from(seen.rows, seen.scored, seen.matured),
-    )
+def findings_of(reference: Reference, observation: Observation) -> dict[str, str]:
+    """What moved, each in a sentence.
+
+    Contract, columns and relations, scores, losses, traffic, decisions, outcomes, money.
+    """
+    release, rows = observation.release, observation.rows
+    numeric = [str(c) for c in reference.inputs if c not in release.task.private]
     checks = {
-        "volume": volume(seen),
-        "gap": gaps(seen),
-        "decision rate": decision_rate(version, held, seen),
-        "delay of outcomes": delays(seen),
-        "money": money(release, held, seen),
+        "volume": volume(observation),
+        "gap": gaps(observation),
+        "decision rate": decision_rate(reference, observation),
+        "delay of outcomes": delays(observation),
+        "money": money(reference, observation),
     }
     return (
-        contract(release, seen.rows)
-        | alarms_of(usual, now, numeric, len(seen.rows))
-        | {name: said for name, said in checks.items() if said}
+        broken_rules(release, rows)
+        | alarms_of(reference.window, observation.window, numeric, len(rows))
+        | {name: sentence for name, sentence in checks.items() if sentence}
     )
 
 
-def contract(release: Release, rows: pd.DataFrame) -> dict[str, str]:
-    """The rules of the release's contract that rows break; of a range that more break than chance gives."""
-    found = faults(release.contract, rows, "", release.task().private).to_dict("records")
-    odd = [
-        f
-        for f in found
-        if not (
-            f["rule"].startswith("is from")
-            and by_chance(f["rows"], len(rows), release.card["rows"], len(release.contract))
-        )
-    ]
+def broken_rules(release: Release, rows: pd.DataFrame) -> dict[str, str]:
+    """The rules of the contract that rows break; ranges where more do than by chance."""
+    card, contract = release.card, release.contract
+    faults = contract.faults(rows, private=release.task.private)
     return {
-        f"contract, {f['column']}": f"{f['rule']}: broken in {f['rows']:,} of {len(rows):,} rows"
-        for f in odd
+        f"contract, {column}": f"{rule}: broken in {count:,} of {len(rows):,} rows"
+        for column, rule, count, _ in faults.itertuples(index=False)
+        if not (
+            rule.startswith("is from") and is_chance(count, len(rows), card.rows, len(contract))
+        )
     }
 
 
-def by_chance(beyond: int, rows: int, learned: int, columns: int) -> bool:
-    """Whether so many of the rows may lie beyond all learned ones though nothing moved: each of the most extreme of all is as likely a new one as its share."""
-    return 2 * columns * prod((rows - i) / (rows + learned - i) for i in range(beyond)) > ALPHA
+def is_chance(beyond: int, rows: int, learned: int, columns: int) -> bool:
+    """Whether so many of the rows may lie beyond all that were learned from though nothing moved.
+
+    Each of the most extreme of all rows is as likely a new one as its share of them.
+    """
+    chance = prod((rows - i) / (rows + learned - i) for i in range(beyond))
+    return 2 * columns * chance > ALPHA
 
 
-def volume(seen: Seen) -> str:
-    """Far fewer or more decisions than in the span before, and than chance gives (binomial); "" where that was not seen whole."""
-    before, now = seen.before.rows, seen.now.rows
-    whole = before and seen.before.sums["hour"].min() <= (seen.end - 2 * seen.span) // HOUR + 1
-    return (
-        row_count(before, now)
-        if whole and stats.binomtest(now, now + before).pvalue < ALPHA
-        else ""
-    )
+def volume(observation: Observation) -> str:
+    """Far fewer or more decisions than in the span before, and than by chance (binomial).
+
+    "" where there are not, or where the span before was not seen whole.
+    """
+    before, now = observation.before, observation.now.decisions
+    if not before.decisions or before.sums["hour"].min() > before.since + HOUR:
+        return ""
+    test = stats.binomtest(now, now + before.decisions)
+    return row_count(before.decisions, now) if test.pvalue < ALPHA else ""
 
 
-def gaps(seen: Seen) -> str:
+def gaps(observation: Observation) -> str:
     """Hours without a decision that have many in other weeks; "" where there is none."""
-    hours = seen.every.hours(seen.end - HOUR)
-    same = hours.groupby(hours.index % WEEK)
+    hours = observation.traffic.by_hour
+    same = hours.groupby(hours.index // HOUR % WEEK)
     others = (same.transform("sum") - hours) / (same.transform("size") - 1).clip(lower=1)
-    empty = hours.index[
-        (hours == 0) & (others >= BUSY) & (hours.index >= (seen.end - seen.span) // HOUR)
-    ]
-    return (
-        f"{len(empty)} hours without a decision, the first at {datetime.fromtimestamp(int(empty[0]) * HOUR, UTC):%Y-%m-%d %H:%M} UTC"
-        if len(empty)
-        else ""
-    )
+    now = hours.index >= observation.end - observation.span
+    empty = hours.index[(hours == 0) & (others >= BUSY) & now]
+    if empty.empty:
+        return ""
+    first = pd.Timestamp(empty[0], unit="s")
+    return f"{len(empty)} hours without a decision, the first at {first:%Y-%m-%d %H:%M} UTC"
 
 
-def decision_rate(version: str, held: Promise, seen: Seen) -> str:
-    """How often each action was taken, against the holdout; "" where that is the same, or actions are numbers."""
-    before, now = held.holdout["decision"].value_counts(), seen.now.actions(version)
-    if (
-        "" in now.index
-        or not now.sum()
-        or not drifted({"": compare_categories(before.to_dict(), now.to_dict())}, alpha=ALPHA)[
-            ""
-        ].drifted
-    ):
+def decision_rate(reference: Reference, observation: Observation) -> str:
+    """How often each action was taken, against the holdout.
+
+    "" where that is the same, or actions are numbers.
+    """
+    before = reference.holdout["action"].value_counts()
+    now = observation.now.actions()
+    if "" in now.index or not now.sum():
+        return ""
+    shift = compare_categories(before.to_dict(), now.to_dict())
+    if not judge_shifts({"": shift}, alpha=ALPHA)[""].drifted:
         return ""
     shares = pd.DataFrame({"before": before / before.sum(), "now": now / now.sum()}).fillna(0)
     return "; ".join(
@@ -230,75 +203,55 @@ def decision_rate(version: str, held: Promise, seen: Seen) -> str:
     )
 
 
-def delays(seen: Seen) -> str:
-    """Outcomes that should be there by now and are not, or came late, by more than usual; "" where none ever came."""
-    now, before = seen.came, seen.came_before
-    if not now.known and not before.known:
+def delays(observation: Observation) -> str:
+    """Outcomes that should be there and are not, or came late, by more than usual.
+
+    "" where there are not, or where none ever came.
+    """
+    now, before = observation.outcomes, observation.outcomes_before
+    if not now.decisions or not (now.known or before.known):
         return ""
     late, usual = (part.late / part.decisions if part.known else 0.0 for part in (now, before))
-    certain = (
-        now.decisions
-        and stats.binomtest(
-            now.late, now.decisions, min(usual + LATE, 1), alternative="greater"
-        ).pvalue
-        < ALPHA
-    )
+    expected = min(usual + LATE, 1)
+    test = stats.binomtest(now.late, now.decisions, expected, alternative="greater")
+    if test.pvalue >= ALPHA:
+        return ""
     return (
         f"{late:.0%} of the outcomes came later than the task says, or not yet (usual: {usual:.0%})"
-        if certain
-        else ""
     )
 
 
-def money(release: Release, held: Promise, seen: Seen) -> str:
-    """What mature decisions earned each, where it falls short of the holdout by more than chance and a share that matters (Welch 1947)."""
-    before, now = held.holdout["worth"].to_numpy(), seen.came
-    if min(len(before), now.own) < 10 or before.mean() - now.worth / now.own <= WORSE * abs(
-        before.mean()
-    ):
+def money(reference: Reference, observation: Observation) -> str:
+    """What matured decisions earned each, where it falls short of the holdout (Welch 1947).
+
+    "" where it does not by more than chance and a share that matters.
+    """
+    promise, now = reference.holdout["value"], observation.outcomes
+    expected = float(promise.mean())
+    if min(len(promise), now.own) < 10 or expected - now.mean <= WORSE * abs(expected):
         return ""
-    mean = now.worth / now.own
-    spread = np.sqrt(max(now.squares / now.own - mean**2, 0) * now.own / (now.own - 1))
     test = stats.ttest_ind_from_stats(
-        mean,
-        spread,
-        now.own,
-        before.mean(),
-        before.std(ddof=1),
-        len(before),
+        *(now.mean, now.deviation, now.own),
+        *(expected, promise.std(), len(promise)),
         equal_var=False,
         alternative="less",
     )
-    return (
-        f"a decision earned {mean:,.4g} {release.task().value.currency}, {before.mean():,.4g} were promised"
-        if test.pvalue < ALPHA
-        else ""
-    )
+    if test.pvalue >= ALPHA:
+        return ""
+    currency = observation.release.task.value.currency
+    return f"a decision earned {now.mean:,.4g} {currency}, {expected:,.4g} were promised"
 
 
-def figures(
-    version: str, held: Promise, seen: Seen, found: dict[str, str]
-) -> dict[str, float | dict[str, float]]:
+def figures(reference: Reference, observation: Observation) -> dict[str, float | dict[str, float]]:
     """The figures behind a report: PSI by column, shares by action, and sums."""
-    pairs = [
-        (plain(held.inputs), plain(seen.rows)),
-        (held.holdout.filter(regex="^score "), seen.scored),
-    ]
-    shifts = {
-        str(c): shift_of(usual[c], now[c]).psi
-        for usual, now in pairs
-        for c in usual
-        if c in now and len(now) and usual[c].notna().any()
-    }
-    actions = seen.now.actions(version).drop("", errors="ignore")
-    sums = {
-        "decisions": float(seen.now.rows),
-        "money_promised": float(held.holdout["worth"].mean()),
-    }
-    sums |= {"money_per_decision": seen.came.worth / seen.came.own} if seen.came.own else {}
+    before = {**plain(reference.inputs), **reference.scores}
+    now = {**plain(observation.rows), **observation.scores}
+    known = [c for c in before if c in now and len(now[c]) and before[c].notna().any()]
+    actions, outcomes = observation.now.actions().drop("", errors="ignore"), observation.outcomes
     return {
-        "findings": float(len(found)),
-        **sums,
-        "drift_psi": shifts,
-        "decision_share": {str(a): n / actions.sum() for a, n in actions.items()},
+        "decisions": float(observation.now.decisions),
+        "money_promised": float(reference.holdout["value"].mean()),
+        **({"money_per_decision": outcomes.mean} if outcomes.own else {}),
+        "drift_psi": {str(c): shift_of(before[c], now[c]).psi for c in known},
+        "decision_share": {str(action): n / actions.sum() for action, n in actions.items()},
     }

@@ -1,107 +1,104 @@
-"""What a champion is held against: rows that it learned from, and what its holdout promised."""
+"""What a champion's decisions are held against: rows that it learned from, and its holdout."""
 
-import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..data.joins import inputs
 from ..data.window import Window, window_of
-from ..decision.target import losses
+from ..decision.kinds import Kind
 from ..errors import Refusal
 from ..model.registry import place_of
 from ..model.release import Release
-from ..store.files import write_frame
+from ..store.files import read_json, write_frame
 from ..store.run import reports
-from .traffic import told
+from .feedback import class_indices
 
-USUAL = 8000  # rows of the training part that a window is held against, as in 04
+ROWS = 8000  # rows of the training part that a window is held against, as in 04
 
 
-class Promise(NamedTuple):
-    """What a release learned from and promised: rows of its training part, strongest columns first, and its holdout as `judged` gives it."""
+class Reference(NamedTuple):
+    """Rows of a training part, strongest columns first, and the `evaluation` of the holdout."""
 
     inputs: pd.DataFrame
     holdout: pd.DataFrame
 
+    @property
+    def scores(self) -> pd.DataFrame:
+        """The holdout's scores, a column each."""
+        return self.holdout.filter(regex="^score ")
 
-def promise(release: Release) -> Promise:
-    """What the release is held against; made of its run once, then kept beside it, so that the run may go."""
+    @property
+    def window(self) -> Window:
+        """The reference window that drift is measured from."""
+        return window_from(self.inputs, self.scores, self.holdout)
+
+
+def reference_of(release: Release) -> Reference:
+    """The reference of a release.
+
+    Made of its run once, then kept beside it, so that the run may go; refused where it is gone.
+    """
     base = place_of(release.digest)
-    places = [base.with_name(f"{base.name}.{name}.parquet") for name in Promise._fields]
+    places = [base.with_name(f"{base.name}.{name}.parquet") for name in Reference._fields]
     if not all(place.exists() for place in places):
-        for place, frame in zip(places, _made(release), strict=True):
+        for place, frame in zip(places, _reference_of_run(release), strict=True):
             write_frame(place, frame)
-    return Promise(*(pd.read_parquet(place) for place in places))
+    return Reference(*(pd.read_parquet(place) for place in places))
 
 
-def _made(release: Release) -> Promise:
-    """The promise from the files of the run that made the release."""
-    files, task = reports() / release.card["run"] / "files", release.task()
+def _reference_of_run(release: Release) -> Reference:
+    files = reports() / release.card.run / "files"
     if not (files / "scores.parquet").exists():
         raise Refusal(
-            f"The run {release.card['run']} of the release is gone, so its training part is unknown: retrain, or bring back {files}."
+            f"The run {release.card.run} of the release is gone, so its training part is unknown: "
+            f"retrain, or bring back {files}."
         )
     development, holdout, scores = (
         pd.read_parquet(files / f"{name}.parquet") for name in ("dataset", "holdout", "scores")
     )
-    strengths = json.loads((files / "dataset.json").read_text(encoding="utf-8"))["strengths"]
-    table = inputs(task, development.sample(min(len(development), USUAL), random_state=0))
-    strongest = [c for c in strengths if c in table]
-    kept = judged(
-        task,
-        holdout,
-        scores.filter(regex="^release_score").to_numpy(),
-        scores["release_decision"].to_numpy(),
-        scores["release_value"].to_numpy(),
-        release.card["classes"],
+    table = inputs(release.task, development.sample(min(len(development), ROWS), random_state=0))
+    strongest = [c for c in read_json(files / "dataset.json")["strengths"] if c in table]
+    others = table.columns.difference(strongest, sort=False)
+    decisions = pd.DataFrame(
+        {
+            "score": scores.filter(regex="^release_score").to_numpy().tolist(),
+            "action": scores["release_decision"],
+            "value": scores["release_value"],
+        }
     )
-    return Promise(
-        table[[*strongest, *table.columns.difference(strongest, sort=False)]].reset_index(
-            drop=True
-        ),
-        kept,
+    return Reference(
+        table[[*strongest, *others]].reset_index(drop=True),
+        evaluation(release.kind, holdout, decisions),
     )
 
 
-def judged(
-    task: Any,
-    rows: pd.DataFrame,
-    scores: np.ndarray,
-    actions: np.ndarray,
-    worth: np.ndarray,
-    classes: list[str],
-) -> pd.DataFrame:
-    """Score(s), decision and worth of each row, and where the worth gives the outcome away loss and outcome less score."""
-    truth = told(task, rows, actions, worth, classes)
-    known = ~np.isnan(truth)
-    columns = scores.reshape(len(rows), -1)
-    frame = (
-        pd.DataFrame(columns)
-        .add_prefix("score ")
-        .assign(
-            decision=pd.Series(actions).astype(str),
-            worth=np.asarray(worth, dtype=float),
-            loss=np.nan,
-            gap=np.nan,
-        )
-    )
+def score_columns(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The score(s) of decisions as columns `score 0` and so on."""
+    return pd.DataFrame(decisions["score"].tolist(), dtype=float).add_prefix("score ")
+
+
+def evaluation(kind: Kind, rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """The scores, action and value of each decision, and its loss and residual.
+
+    Decisions have score, action and value. A residual is outcome less score; both are missing
+    where the value does not give the outcome away.
+    """
+    scores, classes = score_columns(decisions), class_indices(kind, rows, decisions)
+    parts = [scores, decisions[["action", "value"]].reset_index(drop=True)]
+    frame = pd.concat(parts, axis=1).assign(loss=np.nan, residual=np.nan)
+    known = ~np.isnan(classes)
     if known.any():
-        happened, said = (
-            truth[known].astype(int),
-            columns[known].squeeze(axis=1) if columns.shape[1] == 1 else columns[known],
-        )
-        window = window_of(rows[known], said, happened, losses(task, said, happened, classes))
-        frame.loc[known, "loss"], frame.loc[known, "gap"] = window.losses, window.gaps
+        own, outcomes = scores[known].to_numpy(), classes[known].astype(int)
+        own = own[:, 0] if own.shape[1] == 1 else own
+        window = window_of(rows[known], own, outcomes, kind.losses(own, outcomes))
+        frame.loc[known, "loss"], frame.loc[known, "residual"] = window.losses, window.gaps
     return frame
 
 
-def window_from(rows: pd.DataFrame, scored: pd.DataFrame, judged: pd.DataFrame) -> Window:
-    """Rows of inputs, columns of scores, and losses and gaps of judged rows as drift is asked of them."""
-    known, scores = judged.dropna(subset=["loss"]), scored.filter(regex="^score ")
-    return Window(
-        rows,
-        scores if len(scores) else None,
-        *((known["loss"].to_numpy(), known["gap"].to_numpy()) if len(known) else (None, None)),
-    )
+def window_from(inputs: pd.DataFrame, scores: pd.DataFrame, outcomes: pd.DataFrame) -> Window:
+    """Rows of inputs, scores, and an evaluation's losses and residuals, to be compared."""
+    known = outcomes.dropna(subset=["loss"])
+    losses, residuals = known["loss"].to_numpy(), known["residual"].to_numpy()
+    return Window(inputs, scores if len(scores) else None, losses, residuals)

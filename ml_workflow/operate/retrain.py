@@ -1,48 +1,46 @@
-"""Retraining that cannot make things worse: the champion serves on until a challenger surely earns more on rows neither has seen."""
+"""Retraining that cannot make things worse: a challenger serves only where it surely earns more."""
 
 import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ..data.contract import faults
 from ..data.joins import examples, sources
-from ..decision.target import outcome
-from ..decision.value import payoffs, value
+from ..decision.kinds import Array, Kind, kind_of
 from ..errors import Refusal
-from ..experiments.plan import known_after
 from ..model.registry import aliases, champion, promote, registered, versions
 from ..model.release import Release
-from ..run.chain import Plan, Tell
-from ..run.chain import run as chain
+from ..report.records import Record
 from ..run.kernels import kernels
-from ..serve.score import as_promised
+from ..run.stages import Parameters, Plan, Tell, run_stages
 from ..statistics.bootstrap import interval_of_mean
-from ..store.database import open as opened
+from ..statistics.checks import Interval
+from ..store.database import open_decisions
 from ..store.files import read_frame, read_json, write_frame
 from ..store.run import reports
+from ..task.definition import Task
 from ..task.file import read_task, task_path, write_task
-from ..task.definition import Source, Task
-from .traffic import HOUR, sampled, told, traffic
+from .feedback import class_indices, tells_classes_apart
+from .traffic import HOUR, rows_as_given, traffic_of
 
 RECENT = 90 * 86400  # seconds: decisions of this span tell of today's world
 ENOUGH = 10_000  # recent rows beside which older ones are not needed, to learn from and to judge on
 FEWEST = 200  # recent rows of the holdout from which a challenger is judged on these alone
 MOST = 200_000  # decisions that are read
-REPLACED = (
-    "replaced.parquet"  # in a retraining's run: units of the sources that its table does without
-)
+REPLACED = "replaced.parquet"
+"""In a retraining's run: units of the sources that its table does without."""
 
 
-class Matured(NamedTuple):
-    """Decisions that tell what came: rows as given with the unit and the class (its number, in the target's column), newest last.
+class Feedback(NamedTuple):
+    """Rows of decisions whose outcomes are known, newest last, the outcome in the target's column.
 
-    With the actions that hide it, the share of today's decisions for which the champion takes one, and what must be said.
+    With the actions that hide it, the share of today's decisions for which the champion takes one
+    of these, and what outcomes cannot tell, in sentences.
     """
 
     rows: pd.DataFrame
@@ -51,8 +49,8 @@ class Matured(NamedTuple):
     warnings: list[str]
 
 
-class Retrained(NamedTuple):
-    """Whether the challenger serves, why or why not in a sentence, and what the outcomes do not tell."""
+class Retraining(NamedTuple):
+    """Whether the challenger serves, why or why not, and what outcomes cannot tell."""
 
     promoted: bool
     reason: str
@@ -60,36 +58,32 @@ class Retrained(NamedTuple):
 
 
 def retrain(
-    url: str, name: str, parameters: dict[str, dict[str, Any]], tell: Tell, now: float | None = None
-) -> Retrained:
-    """A challenger from the sources and matured outcomes by stages 00 to 04, made champion if it is surely better.
+    url: str, name: str, parameters: Parameters, tell: Tell, now: float | None = None
+) -> Retraining:
+    """A challenger from the sources and recent feedback by stages 00 to 04, and whether it serves.
 
     Raises Refusal or Fault in a sentence; the champion is as it was then.
     """
     task = read_task(task_path(name))
     try:
-        with alone(task.name):
-            serving, release = champion(task.name)
-            known = matured(url, task, serving, release, time.time() if now is None else now)
+        with lock(task.name):
+            version, release = champion(task.name)
+            kind = kind_of(task, release.kind.classes)
+            feedback = recent_feedback(url, kind, version, release, now or time.time())
             table = examples(task, sources(task))
-            check_columns(task, release, table)
-            new = renewed(task, release, known, with_replaced(task, release, table), len(table))
-            record = learned(task, new, parameters, tell)
-            replaced = table.loc[
-                ~table[task.unit].astype(str).isin(new[task.unit].astype(str)), [task.unit]
-            ]
-            write_frame(reports() / record["run"] / "files" / REPLACED, replaced.astype(str))
-            recent = (
-                set[str]()
-                if known.rows.empty or known.hidden
-                else set(known.rows[task.unit].astype(str))
-            )
-            promoted, reason = judged(task, serving, release, record, recent)
+            check_sources(release, table)
+            new = training_table(kind, release, feedback, table)
+            record = run_notebooks(task, new, parameters, tell)
+            gone = ~table[task.unit].astype(str).isin(new[task.unit].astype(str))
+            replaced = table.loc[gone, [task.unit]].astype(str)
+            write_frame(record.folder / "files" / REPLACED, replaced)
+            promoted, reason = promote_if_better(kind, version, release, record, feedback)
     except OSError as error:
         raise Refusal(
-            f"{task.name} could not be retrained: {error.strerror or error}. The champion serves on; make room, or see that {place_of(task.name)} can be written."
+            f"{task.name} could not be retrained: {error.strerror or error}. The champion serves "
+            f"on; make room, or see that {place_of(task.name)} can be written."
         ) from None
-    return Retrained(promoted, reason, known.warnings)
+    return Retraining(promoted, reason, feedback.warnings)
 
 
 def place_of(name: str) -> Path:
@@ -98,8 +92,8 @@ def place_of(name: str) -> Path:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """No other retraining of the task meanwhile; the lock ends with its process, however that ends."""
+def lock(name: str) -> Iterator[None]:
+    """No other retraining of the task meanwhile; the lock ends with its process in any case."""
     path = place_of(f"{name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -112,267 +106,195 @@ def alone(name: str) -> Iterator[None]:
         yield
 
 
-def matured(url: str, task: Task, serving: str, release: Release, now: float) -> Matured:
-    """What came of the champion's recent decisions that had time to show it, newest last; it can have learned from none of them."""
-    until = ((now - known_after(task)) // HOUR) * HOUR
-    engine = opened(url)
-    try:
-        seen = sampled(engine, task.name, traffic(engine, task.name, until - RECENT, until), MOST)
-    finally:
-        engine.dispose()
-    return labelled(task, release, seen[seen["version"] == serving])
+def recent_feedback(url: str, kind: Kind, version: str, release: Release, now: float) -> Feedback:
+    """What came of the champion's recent decisions that had time to show it.
 
-
-def labelled(task: Task, release: Release, seen: pd.DataFrame) -> Matured:
-    """The decisions whose worth tells what came, and where it is hidden."""
-    classes, known = release.card["classes"], seen[seen["worth"].notna()].reset_index(drop=True)
-    if known.empty:
-        return Matured(
-            pd.DataFrame(),
-            [],
-            0.0,
-            [
-                "no outcome of the champion's recent decisions has come, so nothing is learned from them"
-            ],
-        )
-    if not classes:
-        return Matured(
-            pd.DataFrame(),
-            [],
-            0.0,
-            [
-                "outcomes come as money, which does not give a number away, so nothing is learned from them"
-            ],
-        )
-    rows, actions = (
-        as_known(release.contract, pd.DataFrame(list(known["row"]))),
-        known["action"].to_numpy(),
-    )
-    truth = told(task, rows, actions, known["worth"].to_numpy(), classes)
-    telling = tells(task, rows, actions, classes) & ~np.isnan(truth)
-    hiding = sorted(set(actions) - set(actions[telling]))
-    frame = rows.assign(**{task.unit: known["unit"].to_numpy(), task.target.column: truth})[telling]
-    hidden = float(hides(release, rows, hiding).mean())
-    return Matured(
-        frame.drop_duplicates(task.unit, keep="last", ignore_index=True),
-        hiding,
-        hidden,
-        feedback(hiding, telling, known["propensity"]),
-    )
-
-
-def as_known(contract: dict[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows as given, typed as the contract says; columns that never came are missing."""
-    return as_promised(
-        contract, rows.reindex(columns=[*contract, *(c for c in rows if c not in contract)])
-    )
-
-
-def tells(task: Task, rows: pd.DataFrame, actions: np.ndarray, classes: list[str]) -> np.ndarray:
-    """Whether what a decision earns differs for every outcome, shape (n,): only then is it known whatever came.
-
-    Rows known for some outcomes alone would be chosen by what came of them.
+    It can have learned from none of them.
     """
-    names, money = payoffs(task, rows, classes)
-    own = np.sort(
-        money[np.arange(len(rows)), pd.Index(names).get_indexer(pd.Index(actions))], axis=1
+    until = (now - kind.task.target.delay) // HOUR * HOUR
+    engine = open_decisions(url)
+    sample = traffic_of(engine, version, until - RECENT, until).sample(MOST)
+    engine.dispose()
+    return feedback_of(kind, release, sample[sample["version"] == version])
+
+
+def feedback_of(kind: Kind, release: Release, sample: pd.DataFrame) -> Feedback:
+    """The decisions of a sample whose values tell what came, and where that is hidden."""
+    known, unit = sample[sample["value"].notna()].reset_index(drop=True), kind.task.unit
+    warning = kind.choose("", "outcomes come as money, which does not give a number away")
+    if known.empty:
+        warning = "no outcome of the champion's recent decisions has come"
+    if warning:
+        none = pd.DataFrame({unit: []})
+        return Feedback(none, [], 0.0, [f"{warning}, so nothing is learned from them"])
+    rows, actions = rows_as_given(release.contract, known), known["action"].to_numpy()
+    classes = class_indices(kind, rows, known)
+    tells = tells_classes_apart(kind, rows, actions) & ~np.isnan(classes)
+    hiding = sorted(set(actions) - set(actions[tells]))
+    labelled = rows[tells].assign(**{unit: known["unit"][tells]})
+    labelled[kind.task.target.column] = kind.decode(classes[tells])
+    return Feedback(
+        labelled.drop_duplicates(unit, keep="last", ignore_index=True),
+        hiding,
+        float(hides(release, rows, hiding).mean()),
+        warnings_of(hiding, tells, known["propensity"]),
     )
-    return (np.diff(own, axis=1) > 1e-6 * np.abs(own).max(axis=1, keepdims=True)).all(axis=1)
 
 
-def hides(release: Release, rows: pd.DataFrame, hiding: list[str]) -> np.ndarray:
-    """For which rows the release takes an action that hides the outcome, shape (n,)."""
-    return (
-        np.isin(decided(release, rows).astype(str), hiding)
-        if hiding and len(rows)
-        else np.zeros(len(rows), dtype=bool)
-    )
+def warnings_of(hiding: list[str], tells: Array, propensity: "pd.Series[float]") -> list[str]:
+    """What outcomes cannot tell because of what was decided."""
+    if not hiding:
+        return []
+    warnings = [
+        f"where {' or '.join(hiding)} was decided nobody sees what would have come: "
+        f"{(~tells).mean():.0%} of the decisions tell nothing"
+    ]
+    if (propensity[tells].fillna(1) == 1).all():
+        warnings.append(
+            "no decision that tells was left to chance, so for rows like these nothing new is "
+            "learned: give `ml-workflow serve` a share to --explore"
+        )
+    return warnings
 
 
-def decided(release: Release, rows: pd.DataFrame) -> np.ndarray:
+def decisions_of(release: Release, rows: pd.DataFrame) -> Array:
     """What the release decides, shape (n,)."""
     return np.asarray(release.decide(rows, release.score(rows)))
 
 
-def feedback(hiding: list[str], telling: np.ndarray, propensity: "pd.Series[float]") -> list[str]:
-    """What outcomes cannot tell because of what was decided."""
-    if not hiding:
-        return []
-    said = [
-        f"where {' or '.join(hiding)} was decided nobody sees what would have come: {(~telling).mean():.0%} of the decisions tell nothing"
+def hides(release: Release, rows: pd.DataFrame, hiding: list[str]) -> Array:
+    """For which rows the release takes an action that hides the outcome, shape (n,)."""
+    if not hiding or rows.empty:
+        return np.zeros(len(rows), dtype=bool)
+    return np.isin(decisions_of(release, rows).astype(str), hiding)
+
+
+def mixture(recent: pd.DataFrame, older: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """So many rows: the newest, and where these are too few older ones before them."""
+    missing = min(len(older), max(rows - len(recent), 0))
+    return pd.concat([older.sample(missing, random_state=0).sort_index(), recent.tail(rows)])
+
+
+def training_table(
+    kind: Kind, release: Release, feedback: Feedback, table: pd.DataFrame
+) -> pd.DataFrame:
+    """The table to learn from, mixed like today's decisions; at most as long as the sources'.
+
+    Recent rows, and where these are not enough the sources'. Where the champion hides the outcome,
+    what was left to chance is recent and older rows stand in for the rest. Which rows are known
+    then depends on their inputs alone, so that the probability of an outcome given the inputs is
+    learned without bias.
+    """
+    older = without_replaced(release, table)
+    if feedback.rows.empty:
+        return older
+    unit, target, outcomes = kind.task.unit, kind.task.target.column, kind.outcomes(table)
+    written = dict(zip(outcomes[::-1], table[target][::-1], strict=True))  # as the sources have it
+    labels = feedback.rows[target].map(lambda outcome: written.get(outcome, outcome))
+    recent = feedback.rows.assign(**{target: labels, unit: feedback.rows[unit].astype(str)})
+    older = older.assign(**{unit: older[unit].astype(str)})
+    older = older[~older[unit].isin(recent[unit])]
+    hidden, hidden_older = (hides(release, rows, feedback.hiding) for rows in (recent, older))
+    regions = [
+        (1 - feedback.hidden, recent[~hidden], older[~hidden_older]),
+        (feedback.hidden, recent[hidden], older[hidden_older]),
     ]
-    if (propensity[telling].fillna(1) == 1).all():
-        said.append(
-            "no decision that tells was left to chance, so for rows like these nothing new is learned: give `ml-workflow serve` a share to --explore"
-        )
-    return said
+    enough = [len(new) / share for share, new, _ in regions if share and len(new) >= ENOUGH * share]
+    size = min([len(table), *enough])
+    parts = [mixture(new, old, round(size * share)) for share, new, old in regions]
+    return pd.concat(parts, ignore_index=True).reindex(columns=table.columns)
 
 
-class Region(NamedTuple):
-    """Rows that are decided alike: their share of today's decisions, recent ones and older ones."""
+def without_replaced(release: Release, table: pd.DataFrame) -> pd.DataFrame:
+    """The sources' rows; where the champion came of a retraining, its table instead of some.
 
-    share: float
-    recent: pd.DataFrame
-    older: pd.DataFrame
-
-    @property
-    def enough(self) -> bool:
-        """Whether the recent rows need none of the older ones beside them."""
-        return len(self.recent) >= ENOUGH * self.share
-
-    def mixed(self, rows: int) -> pd.DataFrame:
-        """So many rows: the newest, and where these are too few older ones before them."""
-        older = self.older.sample(
-            min(len(self.older), max(rows - len(self.recent), 0)), random_state=0
-        ).sort_index()
-        return pd.concat([older, self.recent.tail(rows)])
-
-
-def with_replaced(task: Task, release: Release, table: pd.DataFrame) -> pd.DataFrame:
-    """The sources' rows; where the champion came of a retraining, its table instead of those that this replaced, since the world they tell of is gone."""
-    files = reports() / release.card["run"] / "files"
+    Those that it replaced do not come back, since the world they tell of is gone.
+    """
+    unit, files = release.task.unit, reports() / release.card.run / "files"
     if not (files / REPLACED).exists():
         return table
-    learned_from = pd.concat(
-        [read_frame(files / f"{part}.parquet") for part in ("dataset", "holdout")]
-    )
-    gone = {*read_frame(files / REPLACED)[task.unit], *learned_from[task.unit].astype(str)}
-    return pd.concat(
-        [learned_from, table[~table[task.unit].astype(str).isin(gone)]], ignore_index=True
-    )
+    latest = pd.concat(read_frame(files / f"{part}.parquet") for part in ("dataset", "holdout"))
+    gone = pd.concat([read_frame(files / REPLACED)[unit], latest[unit].astype(str)])
+    new = table[~table[unit].astype(str).isin(gone)]
+    return pd.concat([latest, new], ignore_index=True)
 
 
-def renewed(
-    task: Task, release: Release, known: Matured, table: pd.DataFrame, most: int
-) -> pd.DataFrame:
-    """The table to learn from, mixed like today's decisions: recent rows, and older ones from `table` where these are not enough; at most so many.
+def check_sources(release: Release, table: pd.DataFrame) -> None:
+    """Refuse sources in which a rule of the champion's contract is broken in most rows.
 
-    Where the champion hides the outcome, what was left to chance is recent and older rows stand in for the rest. Which rows
-    are known then depends on their inputs alone, so that the chance of an outcome given the inputs is learned without bias.
+    A source broke, the world did not move.
     """
-    if known.rows.empty:
-        return table
-    recent = known.rows.assign(
-        **{
-            task.target.column: lambda new: labels_of(
-                task, table, new[task.target.column], release.card["classes"]
-            )
-        }
-    )
-    recent, table = (
-        frame.assign(**{task.unit: frame[task.unit].astype(str)}) for frame in (recent, table)
-    )
-    regions = [
-        region
-        for region in divided(
-            release, known, recent, table[~table[task.unit].isin(recent[task.unit])]
-        )
-        if region.share
-    ]
-    size = min([most, *(len(region.recent) / region.share for region in regions if region.enough)])
-    return pd.concat(
-        [region.mixed(round(size * region.share)) for region in regions], ignore_index=True
-    ).reindex(columns=table.columns)
-
-
-def divided(
-    release: Release, known: Matured, recent: pd.DataFrame, older: pd.DataFrame
-) -> list[Region]:
-    """Where the champion shows what comes, and where it hides it."""
-    new, old = (hides(release, rows, known.hiding) for rows in (recent, older))
-    return [
-        Region(1 - known.hidden, recent[~new], older[~old]),
-        Region(known.hidden, recent[new], older[old]),
-    ]
-
-
-def check_columns(task: Task, release: Release, table: pd.DataFrame) -> None:
-    """Refuse sources in which a rule of the champion's contract is broken in most rows: a source broke, the world did not move."""
-    found = faults(release.contract, table, "", task.private)
-    broken = found[found["rows"] > len(table) / 2]
-    if len(broken):
-        said = f"{broken['column'].iloc[0]} {broken['rule'].iloc[0]}"
+    faults = release.contract.faults(table, private=release.task.private)
+    for fault in faults[faults["rows"] > len(table) / 2].to_dict("records"):
         raise Refusal(
-            f"The sources of {task.name} break the champion's contract in most rows (the rule: {said}): mend them, or run the task anew."
+            f"The sources of {release.task.name} break the champion's contract in most rows (the "
+            f"rule: {fault['column']} {fault['rule']}): mend them, or run the task anew."
         )
 
 
-def labels_of(
-    task: Task, table: pd.DataFrame, codes: "pd.Series[float]", classes: list[str]
-) -> list[Any]:
-    """Class numbers as the target's column has them."""
-    as_written = dict(zip(outcome(task, table)[::-1], table[task.target.column][::-1], strict=True))
-    keys = [0, 1] if task.target.kind == "binary" else classes
-    return [as_written.get(keys[int(code)], keys[int(code)]) for code in codes]
-
-
-def learned(
-    task: Task, table: pd.DataFrame, parameters: dict[str, dict[str, Any]], tell: Tell
-) -> dict[str, Any]:
+def run_notebooks(task: Task, table: pd.DataFrame, parameters: Parameters, tell: Tell) -> Record:
     """The record of stages 00 to 04 on the table, by the same notebooks."""
     place = place_of(task.name)
-    source = Source(
-        name=task.sources[0].name,
-        uri=str(write_frame(place / "table.parquet", table)),
-        time=task.sources[0].time,
-    )
-    path = write_task(place / f"{task.name}.yaml", task.model_copy(update={"sources": [source]}))
+    uri = str(write_frame(place / "table.parquet", table))
+    source = task.sources[0].model_copy(update={"uri": uri, "query": None})
+    changed = task.model_copy(update={"sources": [source]})
+    path = write_task(place / f"{task.name}.yaml", changed)
+    plan = Plan(str(path), parameters, "04_scale", "02_dataset", force=True, name=task.name)
     with kernels("auto") as pool:
-        return chain(
-            Plan(str(path), parameters, "04_scale", "02_dataset", force=True, name=task.name),
-            pool,
-            tell,
-        )
+        return run_stages(plan, pool, tell)
 
 
-def judged(
-    task: Task, serving: str, release: Release, record: dict[str, Any], recent: set[str]
+def promote_if_better(
+    kind: Kind, serving: str, release: Release, record: Record, feedback: Feedback
 ) -> tuple[bool, str]:
-    """Promote the challenger of a run, or say why not: whether a model is worth having at all was asked of the first one."""
-    for stage in record["stages"][:3]:
-        if not stage["verdict"]["go"]:
-            return (
-                False,
-                f"{serving} serves on, since the new table stops in {stage['name']}: {stage['verdict']['answer']}",
-            )
-    number = next(version.number for version in versions(task.name) if version.run == record["run"])
-    fails = [
-        said
-        for said, held in read_json(reports() / record["run"] / "files" / "ledger.json")[
-            "behaviour"
-        ].items()
-        if not held
-    ]
-    if fails:
-        return False, f"{serving} serves on, since version {number} fails: {'; '.join(fails)}."
-    holdout = read_frame(reports() / record["run"] / "files" / "holdout.parquet")
-    fresh = holdout[holdout[task.unit].astype(str).isin(recent)]
-    rows, kind = (fresh, "recent") if len(fresh) >= FEWEST else (holdout, "holdout")
-    surely, (low, estimate, high) = better(
-        earned(task, registered(task.name, number), rows) - earned(task, release, rows),
-        task.retrain.margin,
+    """Promote the challenger of a run, or say why not.
+
+    Judged on recent rows of its holdout where there are enough and none is hidden. Whether a
+    model is worth having at all was asked of the first one.
+    """
+    task, unit, files = kind.task, kind.task.unit, record.folder / "files"
+    for stage in record.stages[:3]:
+        if not stage.go:
+            reason = f"the new table stops in {stage.name}: {stage.answer}"
+            return False, f"{serving} serves on, since {reason}"
+    number = next(version.number for version in versions(task.name) if version.run == record.run)
+    tests = read_json(files / "ledger.json")["behaviour"]
+    if fails := "; ".join(test for test, holds in tests.items() if not holds):
+        return False, f"{serving} serves on, since version {number} fails: {fails}."
+    holdout = read_frame(files / "holdout.parquet")
+    rows, words = holdout[holdout[unit].astype(str).isin(feedback.rows[unit].astype(str))], "recent"
+    if feedback.hidden or len(rows) < FEWEST:
+        rows, words = holdout, "holdout"
+    challenger = registered(task.name, number)
+    gains = earnings(kind, challenger, rows) - earnings(kind, release, rows)
+    surely, (low, estimate, high) = better(gains, task.retrain.margin)
+    found = (
+        f"On {len(rows):,} {words} rows version {number} earns {estimate:+,.4g} "
+        f"{task.value.currency} a decision against {serving} ({low:+,.4g} … {high:+,.4g}, "
+        f"margin {task.retrain.margin:g})"
     )
-    said = f"On {len(rows):,} {kind} rows version {number} earns {estimate:+,.4g} {task.value.currency} a decision against {serving} ({low:+,.4g} … {high:+,.4g}, margin {task.retrain.margin:g})"
     if not surely:
-        return (
-            False,
-            f"{said}: that is not surely better, so it stays challenger and {serving} serves on.",
+        return False, (
+            f"{found}: that is not surely better, so it stays challenger and {serving} serves on."
         )
     if aliases(task.name).get("champion") != serving.rpartition("/")[2]:
         return (
             False,
-            f"{said}, but another version was made champion meanwhile: it stays challenger.",
+            f"{found}, but another version was made champion meanwhile: it stays challenger.",
         )
     promote(task.name, number)
-    return True, f"{said}: it serves now."
+    return True, f"{found}: it serves now."
 
 
-def earned(task: Task, release: Release, rows: pd.DataFrame) -> np.ndarray:
+def earnings(kind: Kind, release: Release, rows: pd.DataFrame) -> Array:
     """What each row earns when the release decides, in the currency, shape (n,)."""
-    return value(task, rows, decided(release, rows), outcome(task, rows))
+    return kind.value(rows, decisions_of(release, rows), kind.outcomes(rows))
 
 
-def better(gains: np.ndarray, margin: float, seed: int = 0) -> tuple[bool, list[float]]:
-    """Whether challenger less champion a row, shape (n,), surely exceeds the margin: lower end of the 95 % bootstrap interval; and the interval."""
+def better(gains: Array, margin: float, seed: int = 0) -> tuple[bool, Interval]:
+    """Whether challenger less champion a row, shape (n,), surely exceeds the margin.
+
+    By the lower end of the 95 % bootstrap interval; and the interval.
+    """
     interval = interval_of_mean(gains, seed=seed)
-    return interval.lower > margin, list(interval)
+    return interval.lower > margin, interval

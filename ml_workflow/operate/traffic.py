@@ -1,5 +1,6 @@
-"""Decisions of a window: summed in the database, and an even sample of them with what came of it."""
+"""The decisions of a window: summed in the database, and an even sample with their values."""
 
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -7,35 +8,73 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from ..decision.value import payoffs
+from ..data.contract import Contract
 from ..store.database import reading
 from ..store.decisions import chunks
 from ..store.schema import decisions, outcomes
 
 HOUR = 3600
 SAMPLE = 20_000  # decisions read; a drift that matters (PSI .02) stands out among them
-JUDGED = sa.and_(
+BY_SCORE = sa.and_(
     decisions.c.score.is_not(None),
     sa.not_(sa.cast(decisions.c.score, sa.String).startswith("{")),
     sa.func.coalesce(decisions.c.propensity, 1) > 0.5,
 )
-"""What a release decided by its score: not the current process, alone or with a release in its shadow, and not chance."""
-IS_JUDGED = sa.case((JUDGED, 1), else_=0).label("judged")
+"""What a release decided by its score.
+
+Neither the current process, alone or with a release in its shadow, nor chance.
+"""
+WITH_OUTCOMES = decisions.outerjoin(outcomes)
 
 
-class Traffic(NamedTuple):
-    """Decisions of a task summed by hour: columns hour, version, action ("" where these are not asked), judged, count, first and last position."""
+class OutcomeSums(NamedTuple):
+    """Sums over decisions: how many, with an outcome, with none or a late one.
 
+    And of a version's own with an outcome: how many, the sum of their values in the currency, and
+    of the squares of these.
+    """
+
+    decisions: int = 0
+    known: int = 0
+    late: int = 0
+    own: int = 0
+    value: float = 0.0
+    squares: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """What a decision of the version earned."""
+        return self.value / self.own
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of what its decisions earned."""
+        variance = self.squares / self.own - self.mean**2
+        return float(np.sqrt(max(variance, 0) * self.own / (self.own - 1)))
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Decisions of the task of a version (TASK/NUMBER) in a database, summed by hour.
+
+    From the full hour `since` on, before `until`, in seconds since 1970. Columns of `sums`: hour
+    (when it begins), action ("" where decisions are numbers), own (1 where the version decided by
+    its score, else 0), count, first and last position.
+    """
+
+    engine: sa.Engine
+    version: str
+    since: float
+    until: float
     sums: pd.DataFrame
 
     def between(self, since: float, until: float) -> "Traffic":
-        """The hours from `since` on, before `until`."""
-        return Traffic(
-            self.sums[self.sums["hour"].between(since // HOUR, until // HOUR, inclusive="left")]
-        )
+        """The part from the full hour `since` on, before `until`."""
+        hours = self.sums["hour"].between(since, until, inclusive="left")
+        return replace(self, since=since, until=until, sums=self.sums[hours])
 
     @property
-    def rows(self) -> int:
+    def decisions(self) -> int:
         """How many decisions."""
         return int(self.sums["count"].sum())
 
@@ -45,153 +84,119 @@ class Traffic(NamedTuple):
         return int(self.sums["first"].min()), int(self.sums["last"].max())
 
     @property
-    def span(self) -> tuple[float, float]:
-        """From the first hour to the end of the last, in seconds since 1970."""
-        return float(self.sums["hour"].min() * HOUR), float((self.sums["hour"].max() + 1) * HOUR)
+    def conditions(self) -> list[Any]:
+        """What a query asks of decisions so that it finds these."""
+        task = self.version.rpartition("/")[0]
+        return [
+            decisions.c.version.startswith(f"{task}/", autoescape=True),
+            decisions.c.time >= self.since,
+            decisions.c.time < self.until,
+        ]
 
-    def hours(self, until: float) -> "pd.Series[int]":
-        """How many decisions in each hour from the first with any on, before `until`; by hours since 1970."""
+    @property
+    def own(self) -> "sa.Case[Any]":
+        """1 for what the version decided by its score, else 0."""
+        return sa.case((sa.and_(BY_SCORE, decisions.c.version == self.version), 1), else_=0)
+
+    @property
+    def by_hour(self) -> "pd.Series[int]":
+        """How many decisions in each hour from the first with any to the last but one."""
         counts = self.sums.groupby("hour")["count"].sum()
-        return counts.reindex(range(int(counts.index.min()), int(until // HOUR)), fill_value=0)
+        hours = range(int(counts.index.min()), int(self.until) - HOUR, HOUR)
+        return counts.reindex(hours, fill_value=0)
 
-    def actions(self, version: str) -> "pd.Series[int]":
-        """How often a version decided for each action."""
-        own = self.sums[(self.sums["version"] == version) & (self.sums["judged"] == 1)]
-        return own.groupby("action")["count"].sum()
+    def actions(self) -> "pd.Series[int]":
+        """How often the version decided for each action by its score."""
+        return self.sums[self.sums["own"] == 1].groupby("action")["count"].sum()
+
+    def outcome_sums(self, delay: float) -> OutcomeSums:
+        """What came of these decisions, in one pass.
+
+        An outcome is late that arrived more than `delay` seconds after its decision.
+        """
+        if not self.decisions:
+            return OutcomeSums()
+        count, total, greatest = sa.func.count, sa.func.sum, sa.func.max
+        waited = greatest(outcomes.c.arrival_time) - greatest(decisions.c.time)
+        each = (
+            sa.select(
+                greatest(self.own).label("own"),
+                total(outcomes.c.value).label("value"),
+                waited.label("waited"),
+            )
+            .select_from(WITH_OUTCOMES)
+            .where(decisions.c.position.between(*self.positions), *self.conditions)
+            .group_by(decisions.c.position)
+            .subquery()
+        )
+        own = sa.case((each.c.own == 1, each.c.value))
+        late = sa.case((each.c.waited <= delay, 0), else_=1)
+        sums = [count(), count(each.c.value), total(late), count(own), total(own), total(own * own)]
+        with reading(self.engine) as connection:
+            row = connection.execute(sa.select(*sums).select_from(each)).one()
+        return OutcomeSums(*(number or 0 for number in row))
+
+    def sample(self, size: int = SAMPLE) -> pd.DataFrame:
+        """About `size` of these decisions, or all, evenly by position and in its order.
+
+        Columns: row (as given), unit, version, score, action, propensity, own (1 or 0), and value,
+        the sum of its outcomes as experiments count it, missing where none has come.
+        """
+        names = ("row", "unit", "version", "score", "action", "propensity")
+        columns = [*names, "own", "value"]
+        if not self.decisions:
+            return pd.DataFrame(columns=columns)
+        value = sa.func.sum(outcomes.c.value)
+        query = (
+            sa.select(*(decisions.c[name] for name in names), self.own, value)
+            .select_from(WITH_OUTCOMES)
+            .where(*self.conditions, decisions.c.row.is_not(None))
+            .group_by(decisions.c.position)
+            .order_by(decisions.c.position)
+        )
+        first, last = self.positions
+        there = last - first + 1  # decisions of other tasks among them
+        count = min(there, ceil(size * there / self.decisions))
+        places = np.unique(np.linspace(first, last, count).astype(np.int64)).tolist()
+        with reading(self.engine) as connection:
+            rows = [
+                row
+                for some in chunks(places)
+                for row in connection.execute(query.where(decisions.c.position.in_(some)))
+            ]
+        return pd.DataFrame(rows, columns=columns)
 
 
-class Came(NamedTuple):
-    """Sums over decisions: how many, with an outcome, with none or a late one; and of a version's own with an outcome: how many, their worth and its squares."""
-
-    decisions: int
-    known: int
-    late: int
-    own: int
-    worth: float
-    squares: float
-
-
-def of_task(task: str, since: float, until: float) -> list[Any]:
-    """The conditions on decisions of a task in a span of seconds since 1970."""
-    return [
-        decisions.c.version.startswith(f"{task}/", autoescape=True),
-        decisions.c.time >= since,
-        decisions.c.time < until,
-    ]
-
-
-def traffic(
-    engine: sa.Engine, task: str, since: float, until: float, actions: bool = False
+def traffic_of(
+    engine: sa.Engine, version: str, since: float, until: float, by_action: bool = False
 ) -> Traffic:
-    """The decisions of a task by hour, in one pass; by action too where there are few of them."""
-    hour = sa.cast(sa.func.floor(decisions.c.time / HOUR), sa.Integer).label("hour")
-    action = (decisions.c.action if actions else sa.literal_column("''")).label("action")
-    figures = (
+    """The decisions of a version's task by hour, in one pass; by action too where these are few."""
+    traffic = Traffic(engine, version, since, until, pd.DataFrame())
+    first_second = (sa.cast(sa.func.floor(decisions.c.time / HOUR), sa.Integer) * HOUR).label(
+        "hour"
+    )
+    action = (decisions.c.action if by_action else sa.literal_column("''")).label("action")
+    query = sa.select(
+        first_second,
+        action,
+        traffic.own.label("own"),
         sa.func.count().label("count"),
         sa.func.min(decisions.c.position).label("first"),
         sa.func.max(decisions.c.position).label("last"),
     )
-    keys = (hour, decisions.c.version, action, IS_JUDGED)
-    query = (
-        sa.select(*keys, *figures)
-        .where(*of_task(task, since, until))
-        .group_by(*(sa.text(str(i)) for i in range(1, len(keys) + 1)))
-    )
+    query = query.where(*traffic.conditions).group_by(sa.text("1, 2, 3"))
     with reading(engine) as connection:
-        return Traffic(
-            pd.DataFrame(
-                connection.execute(query).mappings().all(),
-                columns=[c.name for c in (*keys, *figures)],
-            )
-        )
+        return replace(traffic, sums=pd.read_sql(query, connection))
 
 
-def came(engine: sa.Engine, task: str, version: str, found: Traffic, delay: float) -> Came:
-    """What came of these decisions, in one pass: an outcome is late that arrived more than `delay` seconds after its decision."""
-    if not found.rows:
-        return Came(0, 0, 0, 0, 0.0, 0.0)
-    own = sa.case((sa.and_(JUDGED, decisions.c.version == version), 1), else_=0)
-    waited = sa.func.max(outcomes.c.arrival_time) - sa.func.max(decisions.c.time)
-    each = sa.select(
-        sa.func.max(own).label("own"),
-        sa.func.sum(outcomes.c.value).label("worth"),
-        waited.label("waited"),
-    )
-    each = (
-        each.select_from(decisions.outerjoin(outcomes, outcomes.c.decision == decisions.c.id))
-        .where(decisions.c.position.between(*found.positions), *of_task(task, *found.span))
-        .group_by(decisions.c.position)
-    )
-    one = each.subquery()
-    mine = sa.case((one.c.own == 1, one.c.worth))
-    late = sa.case((sa.and_(one.c.worth.is_not(None), one.c.waited <= delay), 0), else_=1)
-    sums = (
-        sa.func.count(one.c.worth),
-        sa.func.sum(late),
-        sa.func.count(mine),
-        sa.func.sum(mine),
-        sa.func.sum(mine * mine),
-    )
-    with reading(engine) as connection:
-        return Came(
-            *(
-                number or 0
-                for number in connection.execute(
-                    sa.select(sa.func.count(), *sums).select_from(one)
-                ).one()
-            )
-        )
+def rows_as_given(contract: Contract, sample: pd.DataFrame) -> pd.DataFrame:
+    """The rows of decisions, typed as the contract says where they can be.
 
-
-def sampled(engine: sa.Engine, task: str, found: Traffic, size: int = SAMPLE) -> pd.DataFrame:
-    """About `size` of these decisions or all, evenly by position: the row as given, unit, version, score, action, propensity, time, judged (1 or 0), worth, arrival."""
-    names = ("unit", "version", "score", "action", "propensity", "time")
-    columns = ["row", *names, "judged", "worth", "arrival"]
-    if not found.rows:
-        return pd.DataFrame(columns=columns)
-    first, last = found.positions
-    there = last - first + 1  # decisions of other tasks among them
-    places = np.unique(
-        np.linspace(first, last, min(there, ceil(size * there / found.rows))).astype(np.int64)
-    ).tolist()
-    # what came of a decision is the sum of its outcomes, as the experiments count it
-    summed = (
-        sa.func.sum(outcomes.c.value).label("worth"),
-        sa.func.max(outcomes.c.arrival_time).label("arrival"),
-    )
-    query = sa.select(
-        decisions.c.row, *(decisions.c[name] for name in names), IS_JUDGED, *summed
-    ).select_from(decisions.outerjoin(outcomes, outcomes.c.decision == decisions.c.id))
-    query = (
-        query.where(*of_task(task, *found.span), decisions.c.row.is_not(None))
-        .group_by(decisions.c.position)
-        .order_by(decisions.c.position)
-    )
-    rows: list[Any] = []
-    with reading(engine) as connection:
-        for some in chunks(places):
-            rows.extend(connection.execute(query.where(decisions.c.position.in_(some))).mappings())
-    return pd.DataFrame(rows, columns=columns)
-
-
-def told(
-    task: Any, rows: pd.DataFrame, actions: np.ndarray, worth: np.ndarray, classes: list[str]
-) -> np.ndarray:
-    """The class number that each decision's worth gives away, shape (n,); nan where several or none would have earned it.
-
-    A frozen card earns the same whatever the customer would have done: what was decided hides the outcome.
+    Its columns come first; those that never came are missing.
     """
-    if not classes or not len(rows):
-        return np.full(len(rows), np.nan)
-    names, money = payoffs(task, rows, classes)
-    taken = pd.Index(names).get_indexer(pd.Index(actions))
-    fits = (
-        np.isclose(
-            money[np.arange(len(rows)), taken],
-            np.asarray(worth, dtype=float)[:, None],
-            rtol=1e-6,
-            atol=1e-9,
-        )
-        & (taken >= 0)[:, None]
-    )
-    return np.where(fits.sum(axis=1) == 1, fits.argmax(axis=1), np.nan)
+    rows = pd.DataFrame(list(sample["row"]))
+    others = rows.columns.difference(list(contract), sort=False)
+    rows = contract.typed(rows.reindex(columns=[*contract, *others]))
+    numbers = rows[contract.numeric].apply(pd.to_numeric, errors="coerce")
+    readable = (numbers.notna() == rows[contract.numeric].notna()).all()
+    return rows.assign(**numbers.loc[:, readable])

@@ -1,0 +1,42 @@
+"""What the values of decisions tell of their outcomes: some decisions hide what would have come."""
+
+import numpy as np
+import pandas as pd
+
+from ..decision.kinds import Array, Kind
+
+
+def values_by_class(kind: Kind, rows: pd.DataFrame, actions: Array) -> Array:
+    """What each row's action earns for every class, shape (n, classes), in the currency.
+
+    NaN where the action is none that the task knows.
+    """
+    known = np.isin(actions, kind.decisions)
+    values = np.full((len(rows), len(kind.classes)), np.nan)
+    if known.any():
+        for index, outcome in enumerate(kind.decode(range(len(kind.classes)))):
+            same = np.full(known.sum(), outcome)
+            values[known, index] = kind.value(rows[known], actions[known], same)
+    return values
+
+
+def class_indices(kind: Kind, rows: pd.DataFrame, decisions: pd.DataFrame) -> Array:
+    """The index of the class that each decision's value gives away, shape (n,).
+
+    Decisions have action and value. NaN where several classes or none would have earned it: a
+    frozen card earns the same whatever the customer would have done. No number is given away.
+    """
+    possible = values_by_class(kind, rows, decisions["action"].to_numpy())
+    values = decisions["value"].to_numpy(float)[:, None]
+    fits = np.isclose(possible, values, rtol=1e-6, atol=1e-9)
+    return np.where(fits.sum(axis=1) == 1, fits @ np.arange(len(kind.classes)), np.nan)
+
+
+def tells_classes_apart(kind: Kind, rows: pd.DataFrame, actions: Array) -> Array:
+    """Whether an action earns something else for every class, shape (n,): then all are seen.
+
+    Rows known for some outcomes alone would be chosen by what came of them.
+    """
+    values = np.sort(values_by_class(kind, rows, actions), axis=1)
+    least = 1e-6 * np.abs(values).max(axis=1, keepdims=True)
+    return np.asarray((np.diff(values, axis=1) > least).all(axis=1))
