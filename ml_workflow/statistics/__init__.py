@@ -1,1 +1,1 @@
-"""Pure mathematics of the workflow, on NumPy and SciPy: no input or output, nothing of the other rooms."""
+"""Pure mathematics on NumPy and SciPy: no input or output, nothing of the other rooms."""

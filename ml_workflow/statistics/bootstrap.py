@@ -1,11 +1,9 @@
-"""Percentile bootstrap of a mean: how sure is the money per row, without assuming its distribution."""
-
-from collections.abc import Callable
+"""Percentile bootstrap of a mean: how sure is the money per row, whatever its distribution."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .checks import Floats, Interval, check_between, check_numbers
+from .checks import Interval, check_between, check_numbers
 
 BLOCK = 1 << 18  # draws held in memory at once: about 2 MB of numbers, which stay in the cache
 
@@ -15,38 +13,21 @@ def interval_of_mean(
 ) -> Interval:
     """Percentile interval (Efron 1979) of the mean of values, shape (n,), in their unit.
 
-    For paired processes give the difference of money per row. Raises ValueError under two rows or for
-    non-finite ones.
+    (1 - level) / 2 of the resampled means lie outside on each side. For paired processes give the
+    difference of money per row. Raises ValueError under two rows or for non-finite ones.
     """
     money = check_numbers(values, "values", at_least=2)
-    draws = _resampled(len(money), lambda rows: money.take(rows).mean(axis=1), resamples, seed)
-    return _percentiles(float(money.mean()), draws, level)
-
-
-def _resampled(
-    size: int, statistic: Callable[[NDArray[np.integer]], Floats], resamples: int, seed: int
-) -> Floats:
-    """The statistic of each of resamples draws of size items, shape (resamples,), a block of draws at a time."""
+    tail = (1 - check_between(level, "level", 0, 1)) / 2
     if resamples < 100:
         raise ValueError(
             f"resamples is {resamples}; at least 100 are needed for the bounds of an interval."
         )
-    generator = np.random.default_rng(seed)
+    generator, size = np.random.default_rng(seed), len(money)
     block = max(1, BLOCK // size)
-    return np.concatenate(
-        [
-            statistic(
-                generator.integers(
-                    0, size, size=(min(block, resamples - start), size), dtype=np.int64
-                )
-            )
-            for start in range(0, resamples, block)
-        ]
-    )
-
-
-def _percentiles(estimate: float, draws: Floats, level: float) -> Interval:
-    """The estimate between the percentiles of its draws that leave (1 - level) / 2 outside on each side."""
-    tail = (1 - check_between(level, "level", 0, 1)) / 2
-    lower, upper = np.quantile(draws, [tail, 1 - tail])
-    return Interval(float(lower), estimate, float(upper))
+    means = []
+    for start in range(0, resamples, block):
+        shape = (min(block, resamples - start), size)
+        rows = generator.integers(0, size, size=shape, dtype=np.int64)
+        means.append(money.take(rows).mean(axis=1))
+    lower, upper = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    return Interval(float(lower), float(money.mean()), float(upper))

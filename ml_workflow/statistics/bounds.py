@@ -1,6 +1,5 @@
-"""Bounds that hold at every look: error spending up to a planned size, a sequence where there is no plan."""
+"""The bound that holds at every look: error spending up to a planned size, else a sequence."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,23 +17,23 @@ REACH = 8.5  # standard deviations beyond which no probability is left to integr
 class Bound(NamedTuple):
     """How far an effect must stand from zero at one look."""
 
-    critical: float  # in standard errors of the difference; inf where the look comes too early to claim anything
+    critical: float  # in standard errors of the difference; inf where it is too early for claims
     regime: str  # "planned", "overrun" (past the planned size) or "unplanned"
     fraction: float  # of the planned (or expected) size that had been reached
 
 
-def bounds(
+def bounds_at_looks(
     units: ArrayLike,
     *,
     planned: float | None = None,
     expected: float | None = None,
     alpha: float = 0.05,
-    reserve: float = RESERVE,
 ) -> list[Bound]:
-    """Two-sided bounds for the looks so far, at rising counts of units, holding alpha over all looks ever taken.
+    """Two-sided bounds for the looks so far, at rising counts of units; alpha holds over all looks.
 
-    With a planned size alpha * (1 - reserve) is spent up to it (the first look at or past it is the last
-    planned one) and alpha * reserve after it, for ever; without one a sequence tuned to expected units holds.
+    With a planned size alpha * (1 - RESERVE) is spent up to it (the first look at or past it is the
+    last planned one) and alpha * RESERVE after it, for ever; without one a sequence holds that is
+    tightest at the expected units. Raises ValueError for counts that do not rise from above 0.
     """
     seen = check_numbers(units, "units")
     check_positive(float(seen[0]), "the first look's units")
@@ -42,54 +41,54 @@ def bounds(
         raise ValueError(f"The looks' units {seen.tolist()} must rise from look to look.")
     if planned is None:
         size = check_positive(float(seen[-1]) if expected is None else expected, "expected")
-        return [
-            Bound(float(z), "unplanned", float(n / size))
-            for n, z in zip(
-                seen, np.atleast_1d(sequence_bound(seen / size, alpha=alpha)), strict=True
-            )
-        ]
-    check_positive(planned, "planned")
-    check_between(reserve, "reserve", 0, 1)
+        return _regime("unplanned", sequence_bound(seen / size, alpha=alpha), seen / size)
+    fractions = seen / check_positive(planned, "planned")
     last = int(np.searchsorted(seen, planned * (1 - 1e-9)))  # the first look at or past the plan
-    inside = np.minimum(seen[: last + 1] / planned, 1)
-    criticals = spending_bounds(inside, alpha=alpha * (1 - reserve)) if len(inside) else np.empty(0)
-    found = [
-        Bound(float(z), "planned", float(f))
-        for z, f in zip(criticals, seen / planned, strict=False)
-    ]
+    inside = np.minimum(fractions[: last + 1], 1)
+    criticals = spending_bounds(inside, alpha=alpha * (1 - RESERVE))
+    found = _regime("planned", criticals, fractions[: last + 1])
     if last + 1 < len(seen):
-        beyond = seen[last + 1 :]
-        after = overrun_bound(beyond / seen[last], alpha=alpha * reserve, last=found[-1].critical)
-        found += [
-            Bound(float(z), "overrun", float(n / planned))
-            for n, z in zip(beyond, np.atleast_1d(after), strict=True)
-        ]
+        beyond = seen[last + 1 :] / seen[last]
+        after = overrun_bound(beyond, alpha=alpha * RESERVE, last=found[-1].critical)
+        found += _regime("overrun", after, fractions[last + 1 :])
     return found
 
 
+def _regime(name: str, criticals: Floats, fractions: Floats) -> list[Bound]:
+    """The bounds of one regime, as plain numbers."""
+    pairs = zip(criticals.tolist(), fractions.tolist(), strict=True)
+    return [Bound(critical, name, fraction) for critical, fraction in pairs]
+
+
 def spending(fraction: ArrayLike, *, alpha: float = 0.05) -> Floats:
-    """Two-sided error spent by an information fraction in (0, 1], O'Brien-Fleming type (Lan & DeMets 1983)."""
+    """Two-sided error spent by an information fraction in (0, 1] (O'Brien-Fleming type)."""
     t = np.asarray(fraction, dtype=np.float64)
     return 4 * stats.norm.sf(stats.norm.isf(alpha / 4) / np.sqrt(t))
 
 
-def spending_bounds(fractions: ArrayLike, *, alpha: float = 0.05, sides: int = 2) -> Floats:
-    """Bounds, shape (looks,), in standard errors, of O'Brien-Fleming spending (Lan & DeMets 1983) at rising fractions.
+def spending_bounds(fractions: ArrayLike, *, alpha: float = 0.05) -> Floats:
+    """Two-sided bounds in standard errors, shape (looks,), of O'Brien-Fleming spending.
 
-    Symmetric; with sides=1 each side holds alpha. Probabilities by the recursion of Armitage, McPherson & Rowe
-    (1969). Raises ValueError unless 0 < fractions <= 1 rise.
+    After Lan & DeMets (1983); probabilities by Armitage, McPherson & Rowe (1969). Raises ValueError
+    unless the information fractions rise from above 0 to at most 1.
     """
     t = check_numbers(fractions, "fractions")
     if t[0] <= 0 or t[-1] > 1 or (np.diff(t) <= 0).any():
         raise ValueError(f"The fractions {t.tolist()} must rise from above 0 to at most 1.")
     check_between(alpha, "alpha", 0, 0.5)
-    return np.array(_spending_bounds(tuple(t.tolist()), alpha * (2 if sides == 1 else 1)))
+    return np.array(_spending_bounds(tuple(t.tolist()), alpha))
+
+
+def planned_bounds(looks: int, *, alpha: float = 0.05) -> Floats:
+    """Bounds, shape (looks,), of a plan with evenly spaced looks, with the reserve kept back."""
+    return spending_bounds(np.arange(1, looks + 1) / looks, alpha=alpha * (1 - RESERVE))
 
 
 def crossing_probability(fractions: ArrayLike, criticals: ArrayLike, drift: float = 0.0) -> Floats:
-    """Probability, shape (looks,), that |Z| first crosses its bound at each look; drift is E[Z] at fraction 1.
+    """Probability, shape (looks,), that |Z| first crosses its bound at each look.
 
-    Recursion of Armitage, McPherson & Rowe (1969): drift 0 gives the error spent, else the sum is the power.
+    drift is E[Z] at fraction 1: 0 gives the error spent, else the sum is the power.
+    Recursion of Armitage, McPherson & Rowe (1969).
     """
     t, c = check_numbers(fractions, "fractions"), np.asarray(criticals, dtype=np.float64)
     walk = _Walk(drift)
@@ -99,33 +98,31 @@ def crossing_probability(fractions: ArrayLike, criticals: ArrayLike, drift: floa
 def sequence_bound(fraction: ArrayLike, *, alpha: float = 0.05) -> Floats:
     """Two-sided bound in standard errors at units / expected units, valid at every look for ever.
 
-    Asymptotic confidence sequence (Waudby-Smith et al. 2024, normal mixture of Robbins 1970), tightest near 1.
-    Asymptotic: it needs variances that are known well, so look first at some hundred units.
+    Asymptotic confidence sequence (Waudby-Smith et al. 2024, normal mixture of Robbins 1970),
+    tightest near 1. It needs variances that are known well: look first at some hundred units.
     """
     check_between(alpha, "alpha", 0, 1)
     t = np.asarray(fraction, dtype=np.float64)
     if not (t > 0).all():
         raise ValueError("A fraction is 0 or less; every look needs units.")
-    x = t * _tuning(alpha)
+    spent = -2 * np.log(alpha)
+    # The mixture's units at which its bound is narrowest relative to the standard error.
+    tuning = float(optimize.brentq(lambda x: x - np.log1p(x) - spent, 1e-9, 1e4))
+    x = t * tuning
     return np.sqrt((1 + 1 / x) * (np.log1p(x) - 2 * np.log(alpha)))
 
 
 def overrun_bound(fraction: ArrayLike, *, alpha: float, last: float) -> Floats:
-    """Two-sided bound at units / units of the last planned look, all above 1, for going on past the plan for ever.
+    """Two-sided bound past the plan, at units / units of the last planned look, valid for ever.
 
-    sqrt(a^2 + log fraction) (Robbins 1970, started at the plan). A path inside the last bound c at the plan
-    crosses later with probability exp((z^2 - a^2) / 2), so the extra error is at most 2 c phi(a) = alpha.
+    sqrt(a^2 + log fraction) (Robbins 1970, started at the plan). A path inside the last bound c at
+    the plan crosses later with probability exp((z^2 - a^2) / 2), so the extra error is at most
+    2 c phi(a) = alpha.
     """
     check_between(alpha, "alpha", 0, 1)
     check_positive(last, "last")
     start = np.sqrt(2 * np.log(2 * last / (alpha * np.sqrt(2 * np.pi))))
     return np.sqrt(np.maximum(start, last) ** 2 + np.log(np.asarray(fraction, dtype=np.float64)))
-
-
-def _tuning(alpha: float) -> float:
-    """The mixture's units at which its bound is narrowest relative to the standard error: solves its derivative."""
-    spent = -2 * np.log(alpha)
-    return float(optimize.brentq(lambda x: x - np.log1p(x) - spent, 1e-9, 1e4))
 
 
 @lru_cache(maxsize=512)
@@ -139,14 +136,7 @@ def _spending_bounds(fractions: tuple[float, ...], alpha: float) -> tuple[float,
         marginal = float(stats.norm.isf(share / 2))  # the bound if no path had left before
         critical = marginal
         if share > 1e-13 and found and np.isfinite(marginal):
-            critical = float(
-                optimize.brentq(
-                    lambda c, t=t, share=share: walk.crossing(t, c) - share,
-                    0.1,
-                    marginal + 1e-6,
-                    xtol=1e-9,
-                )
-            )
+            critical = walk.critical(t, share, marginal + 1e-6)
         walk.look(t, critical)
         found.append(critical)
         spent = due
@@ -160,7 +150,7 @@ def _legendre(count: int) -> tuple[Floats, Floats]:
 
 
 class _Walk:
-    """A Brownian motion with drift, kept as its density over the paths that have crossed no bound so far."""
+    """A Brownian motion with drift: its density over paths that have crossed no bound so far."""
 
     def __init__(self, drift: float) -> None:
         self.drift = drift
@@ -169,14 +159,21 @@ class _Walk:
         self.mass = np.ones(1)  # probability at each
 
     def crossing(self, time: float, critical: float) -> float:
-        """Probability that a path is inside until now and outside +-critical standard errors at time."""
+        """Probability that a path inside until now is outside +-critical standard errors then."""
         step, edge = np.sqrt(time - self.time), critical * np.sqrt(time)
         mean = self.nodes + self.drift * (time - self.time)
         outside = ndtr((mean - edge) / step) + ndtr((-edge - mean) / step)
         return float(self.mass @ outside)
 
+    def critical(self, time: float, share: float, most: float) -> float:
+        """The bound, at most `most`, that a path crosses at time with probability share."""
+        crossed = optimize.brentq(
+            lambda critical: self.crossing(time, critical) - share, 0.1, most, xtol=1e-9
+        )
+        return float(crossed)
+
     def look(self, time: float, critical: float) -> float:
-        """Take a look: return the probability of crossing at it, and go on with the paths inside."""
+        """Return the probability of crossing at this look, and go on with the paths inside."""
         crossed = self.crossing(time, critical)
         step = np.sqrt(time - self.time)
         centre, reach = self.drift * time, REACH * np.sqrt(time)
@@ -185,24 +182,12 @@ class _Walk:
         if low >= high:
             self.nodes, self.mass, self.time = np.zeros(1), np.zeros(1), time
             return crossed
-        # The next step's kernel is what must be resolved, but it is not known: the last step's stands in.
-        places, weights = _legendre(
-            int(np.clip(np.ceil(6 * (high - low) / step / 20) * 20, 60, 600))
-        )
+        # The next step's kernel must be resolved, but it is not known: the last one stands in.
+        count = int(np.clip(np.ceil(6 * (high - low) / step / 20) * 20, 60, 600))
+        places, weights = _legendre(count)
         nodes = (high - low) / 2 * places + (high + low) / 2
         mean = self.nodes + self.drift * (time - self.time)
-        density = (
-            np.exp(-0.5 * ((nodes[:, None] - mean) / step) ** 2)
-            @ self.mass
-            / (step * np.sqrt(2 * np.pi))
-        )
+        kernel = np.exp(-0.5 * ((nodes[:, None] - mean) / step) ** 2)
+        density = kernel @ self.mass / (step * np.sqrt(2 * np.pi))
         self.nodes, self.mass, self.time = nodes, (high - low) / 2 * weights * density, time
         return crossed
-
-
-def planned_bounds(
-    looks: Sequence[float] | int, *, alpha: float = 0.05, reserve: float = RESERVE
-) -> Floats:
-    """Bounds of a plan: for a number of evenly spaced looks, or at given fractions, with the reserve kept back."""
-    fractions = np.arange(1, looks + 1) / looks if isinstance(looks, int) else np.asarray(looks)
-    return spending_bounds(fractions, alpha=alpha * (1 - reserve))

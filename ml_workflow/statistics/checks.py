@@ -30,15 +30,8 @@ def check_positive(value: float, name: str) -> float:
     return float(value)
 
 
-def check_choice(value: str, name: str, choices: tuple[str, ...]) -> str:
-    """Return value if it is one of choices; else raise ValueError."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}.")
-    return value
-
-
 def check_numbers(values: ArrayLike, name: str, *, at_least: int = 1) -> Floats:
-    """Return values as a one-dimensional float array; too few or non-finite ones raise ValueError."""
+    """Return values as floats, shape (n,); too few or non-finite ones raise ValueError."""
     array: NDArray[Any] = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(
@@ -57,5 +50,5 @@ def check_numbers(values: ArrayLike, name: str, *, at_least: int = 1) -> Floats:
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
-    """`numpy.where` that gives a number for numbers, so that a formula serves both numbers and arrays."""
+    """`numpy.where` that gives a number for numbers: a formula then serves numbers and arrays."""
     return np.where(condition, yes, no)[()]

@@ -1,4 +1,4 @@
-"""Difference and lift between two arms, from sums: means, ratios, CUPED, phases, guardrails, segments."""
+"""Difference and lift between two arms, from sums: means, ratios, CUPED, phases, segments."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from .checks import Interval, check_between, check_choice, check_positive, where
+from .checks import Interval, check_between, check_positive, where
 from .sums import Sums
 
-ALTERNATIVES = ("two-sided", "greater", "less")
+LEVEL = 0.95  # of an effect's bounds at one look
 
 
 class Effect(NamedTuple):
-    """The effect of treatment against control on one metric, in the metric's unit unless said otherwise."""
+    """The effect of treatment against control on one metric, in its unit unless said otherwise."""
 
     control: float  # the metric in the control arm, adjusted by the covariate if there is one
     treatment: float  # the metric in the treatment arm, adjusted likewise
@@ -25,11 +25,9 @@ class Effect(NamedTuple):
     lift_lower: float  # lower bound of the lift
     lift_upper: float  # upper bound of the lift
     lift_error: float  # standard error of the lift (delta method)
-    p_value: float  # of a difference of 0, for one look
+    p_value: float  # two-sided, of a difference of 0, for one look
     degrees_of_freedom: float  # of the t distribution (Welch 1947); inf where the normal is used
-    variance_ratio: (
-        float  # variance of the difference over that without the covariate; 1 if there is none
-    )
+    variance_ratio: float  # variance of the difference over that without the covariate, else 1
     units: float  # units in both arms
 
     @property
@@ -38,17 +36,15 @@ class Effect(NamedTuple):
         return Interval(self.lower, self.difference, self.upper)
 
 
-class Guardrail(NamedTuple):
+class NonInferiority(NamedTuple):
     """Whether a metric that must not suffer is shown to be no worse than by a margin."""
 
     held: bool  # the loss is shown to be below the margin
-    p_value: float  # one-sided, of a loss of the margin or more
     bound: float  # the worst difference that is still compatible, in the metric's unit
-    margin: float  # the loss that would be accepted, in the metric's unit
 
 
 class _Moments(NamedTuple):
-    """Per arm (control, treatment): what an effect is computed from."""
+    """Of both arms: what an effect is computed from."""
 
     control: float
     treatment: float
@@ -57,18 +53,12 @@ class _Moments(NamedTuple):
     plain_variance: float  # of the difference, without the covariate
 
 
-def effect_of(
-    control: Sums,
-    treatment: Sums,
-    *,
-    level: float = 0.95,
-    alternative: str = "two-sided",
-    adjust: bool = True,
-) -> Effect:
-    """Effect on a mean (Welch 1947) or ratio (delta method), adjusted by CUPED (Deng et al. 2013) if sums hold x.
+def effect_of(control: Sums, treatment: Sums, *, adjust: bool = True) -> Effect:
+    """Effect on a mean (Welch 1947) or ratio (delta method).
 
-    Rows of one unit must stand summed in its row. Raises ValueError for an arm under two units,
-    a zero denominator, non-finite sums or a metric without variance.
+    Adjusted by CUPED (Deng et al. 2013) if sums hold x. Rows of one unit must stand summed in its
+    row. Raises ValueError for an arm under two units, a zero denominator, non-finite sums or a
+    metric without variance.
     """
     _check_arms(control, treatment)
     theta = _theta([(control, treatment)]) if adjust else 0.0
@@ -78,61 +68,44 @@ def effect_of(
             moments.variance_control**2 / (control.units - 1)
             + moments.variance_treatment**2 / (treatment.units - 1)
         )
-    return _effect(moments, freedom, control.units + treatment.units, level, alternative)
+    return _effect(moments, freedom, control.units + treatment.units)
 
 
-def stratified_effect(
-    phases: Sequence[tuple[Sums, Sums]],
-    *,
-    level: float = 0.95,
-    alternative: str = "two-sided",
-    adjust: bool = True,
-    weights: str = "precision",
-) -> Effect:
-    """Effect compared within each phase (control, treatment), so that a moving base rate cannot pass for an effect.
+def stratified_effect(phases: Sequence[tuple[Sums, Sums]], *, adjust: bool = True) -> Effect:
+    """Effect compared within each phase (control, treatment): a moving base rate is no effect.
 
-    weights "precision": control x treatment / units (Cochran 1954), best for one common effect and for looks;
-    "size": units, the mean effect over all exposed units. Neither depends on outcomes. Raises as `effect_of`.
+    Phases weigh by control x treatment / units (Cochran 1954), best for one common effect and for
+    looks; outcomes do not matter for it. Raises as `effect_of`.
     """
     if not phases:
         raise ValueError(
             "There are no phases; give at least one pair of sums (control, treatment)."
         )
-    check_choice(weights, "weights", ("precision", "size"))
     for control, treatment in phases:
         _check_arms(control, treatment)
     theta = _theta(phases) if adjust else 0.0
-    raw = [
-        c.units * t.units / (c.units + t.units) if weights == "precision" else c.units + t.units
-        for c, t in phases
-    ]
-    shares = [weight / sum(raw) for weight in raw]
+    weights = [c.units * t.units / (c.units + t.units) for c, t in phases]
     parts = [_moments(c, t, theta) for c, t in phases]
-    return _effect(
-        _Moments(
-            control=sum(s * p.control for s, p in zip(shares, parts, strict=True)),
-            treatment=sum(s * p.treatment for s, p in zip(shares, parts, strict=True)),
-            variance_control=sum(
-                s**2 * p.variance_control for s, p in zip(shares, parts, strict=True)
-            ),
-            variance_treatment=sum(
-                s**2 * p.variance_treatment for s, p in zip(shares, parts, strict=True)
-            ),
-            plain_variance=sum(s**2 * p.plain_variance for s, p in zip(shares, parts, strict=True)),
-        ),
-        np.inf,
-        sum(c.units + t.units for c, t in phases),
-        level,
-        alternative,
+
+    def mean(field: str, power: int) -> float:
+        values = [getattr(part, field) for part in parts]
+        shares = [(weight / sum(weights)) ** power for weight in weights]
+        return sum(share * value for share, value in zip(shares, values, strict=True))
+
+    moments = _Moments(
+        control=mean("control", 1),
+        treatment=mean("treatment", 1),
+        variance_control=mean("variance_control", 2),
+        variance_treatment=mean("variance_treatment", 2),
+        plain_variance=mean("plain_variance", 2),
     )
+    return _effect(moments, np.inf, sum(c.units + t.units for c, t in phases))
 
 
 def at_bound(effect: Effect, critical: float) -> Effect:
-    """The effect with two-sided bounds at critical standard errors: those of a look, from `sequential.bounds`."""
+    """The effect with bounds at critical standard errors: those of a look, by `bounds_at_looks`."""
     check_positive(critical, "critical")
-    lift_lower, lift_upper = _lift_bounds(
-        effect.control, effect.lift, effect.lift_error, critical, critical
-    )
+    lift_lower, lift_upper = _lift_bounds(effect.control, effect.lift, effect.lift_error, critical)
     half = critical * effect.standard_error
     return effect._replace(
         lower=effect.difference - half,
@@ -143,9 +116,9 @@ def at_bound(effect: Effect, critical: float) -> Effect:
 
 
 def non_inferiority(
-    effect: Effect, margin: float, *, level: float = 0.95, higher_is_better: bool = True
-) -> Guardrail:
-    """Is the metric shown to be worse by less than margin (above 0, in its unit), one-sided at 1 - level?"""
+    effect: Effect, margin: float, *, level: float = LEVEL, higher_is_better: bool = True
+) -> NonInferiority:
+    """Is the metric worse by less than margin (above 0, in its unit), one-sided at 1 - level?"""
     check_positive(margin, "margin")
     check_between(level, "level", 0, 1)
     sign = 1 if higher_is_better else -1
@@ -153,11 +126,11 @@ def non_inferiority(
     p_value = float(stats.t.sf(z, effect.degrees_of_freedom))
     quantile = float(stats.t.ppf(level, effect.degrees_of_freedom))
     bound = effect.difference - sign * quantile * effect.standard_error
-    return Guardrail(p_value < 1 - level, p_value, bound, margin)
+    return NonInferiority(p_value < 1 - level, bound)
 
 
 def heterogeneity(effects: Sequence[Effect]) -> float:
-    """p-value that the same effect holds in all of a few segments without common units (Cochran's Q, 1954)."""
+    """p-value that one effect holds in all of a few disjoint segments (Cochran's Q, 1954)."""
     if len(effects) < 2:
         raise ValueError(f"There are {len(effects)} segments; at least 2 are needed to compare.")
     differences = np.array([effect.difference for effect in effects])
@@ -167,10 +140,10 @@ def heterogeneity(effects: Sequence[Effect]) -> float:
 
 
 def _check_arms(control: Sums, treatment: Sums) -> None:
-    """Raise ValueError where an arm cannot be compared (arrays of sums are left to the caller)."""
+    """Raise ValueError where arms cannot be compared (arrays of sums are left to the caller)."""
+    if np.ndim(control.units):
+        return
     for name, arm in (("control", control), ("treatment", treatment)):
-        if np.ndim(arm.units):
-            continue
         if arm.units < 2:
             raise ValueError(
                 f"The {name} arm has {arm.units:.0f} units; each arm needs at least 2."
@@ -183,7 +156,7 @@ def _check_arms(control: Sums, treatment: Sums) -> None:
             raise ValueError(
                 f"The denominators of the {name} arm sum to 0; a ratio needs them above 0."
             )
-    if not np.ndim(control.units) and not control.variance + treatment.variance > 0:
+    if not control.variance + treatment.variance > 0:
         raise ValueError(
             f"The metric is the same for all {control.units:.0f} + {treatment.units:.0f} units; "
             "an effect needs a metric that varies."
@@ -191,7 +164,7 @@ def _check_arms(control: Sums, treatment: Sums) -> None:
 
 
 def _theta(phases: Sequence[tuple[Sums, Sums]]) -> float:
-    """CUPED's slope, pooled within arms and phases as in an analysis of covariance; 0 without a covariate."""
+    """CUPED's slope, pooled within arms and phases as in an analysis of covariance; else 0."""
     arms = [arm for phase in phases for arm in phase]
     covariance = sum(arm.covariance * (arm.units - 1) for arm in arms)
     spread = sum(arm.covariate_variance * (arm.units - 1) for arm in arms)
@@ -217,53 +190,43 @@ def _change(arm: Sums, theta: float) -> float:
     return (theta**2 * arm.covariate_variance - 2 * theta * arm.covariance) / arm.units
 
 
-def _effect(m: _Moments, freedom: float, units: float, level: float, alternative: str) -> Effect:
-    """The effect with its bounds and p-value; without variance (only in arrays) nothing can be claimed."""
-    check_between(level, "level", 0, 1)
-    check_choice(alternative, "alternative", ALTERNATIVES)
+def _effect(m: _Moments, freedom: float, units: float) -> Effect:
+    """The effect with bounds and p-value; without variance (only in arrays) nothing is claimed."""
     variance = m.variance_control + m.variance_treatment
     error = where(variance > 0, np.sqrt(np.maximum(variance, 0)), np.inf)
     freedom = where(np.isfinite(error), freedom, np.inf)
     difference = m.treatment - m.control
-    tail = (1 - level) / 2 if alternative == "two-sided" else 1 - level
-    quantile = stats.t.isf(tail, freedom)
-    below = np.inf if alternative == "less" else quantile
-    above = np.inf if alternative == "greater" else quantile
-    z = difference / error
-    tails = {"two-sided": 2 * stats.t.sf(np.abs(z), freedom), "greater": stats.t.sf(z, freedom)}
+    critical = stats.t.isf((1 - LEVEL) / 2, freedom)
     with np.errstate(divide="ignore", invalid="ignore"):
         lift = difference / np.abs(m.control)
         squared = m.variance_treatment + m.variance_control * (m.treatment / m.control) ** 2
         lift_error = np.sqrt(np.maximum(squared, 0)) / np.abs(m.control)
         ratio = variance / m.plain_variance
-    lift_lower, lift_upper = _lift_bounds(m.control, lift, lift_error, below, above)
+    lift_lower, lift_upper = _lift_bounds(m.control, lift, lift_error, critical)
     return Effect(
         control=m.control,
         treatment=m.treatment,
         difference=difference,
         standard_error=error,
-        lower=difference - below * error,
-        upper=difference + above * error,
+        lower=difference - critical * error,
+        upper=difference + critical * error,
         lift=lift,
         lift_lower=lift_lower,
         lift_upper=lift_upper,
         lift_error=lift_error,
-        p_value=tails[alternative] if alternative in tails else stats.t.cdf(z, freedom),
+        p_value=2 * stats.t.sf(np.abs(difference / error), freedom),
         degrees_of_freedom=freedom,
         variance_ratio=ratio,
         units=units,
     )
 
 
-def _lift_bounds(
-    control: float, lift: float, error: float, below: float, above: float
-) -> tuple[float, float]:
-    """Bounds of the lift on the log scale, where it is a ratio of two positive values; else on its own scale."""
+def _lift_bounds(control: float, lift: float, error: float, critical: float) -> tuple[float, float]:
+    """Bounds of the lift: on the log scale where both values are positive, else on its own."""
     ratio = 1 + lift
     positive = np.logical_and(control > 0, ratio > 0)
-    logarithmic = np.logical_and(positive, np.isfinite(below))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         log_error = error / where(positive, ratio, 1)
-        lower = where(logarithmic, ratio * np.exp(-below * log_error) - 1, lift - below * error)
-        upper = where(positive, ratio * np.exp(above * log_error) - 1, lift + above * error)
+        lower = where(positive, ratio * np.exp(-critical * log_error) - 1, lift - critical * error)
+        upper = where(positive, ratio * np.exp(critical * log_error) - 1, lift + critical * error)
     return lower, upper

@@ -1,4 +1,4 @@
-"""How many units, how many days, how small an effect: the plan of an experiment before it starts."""
+"""How many units, how many days, how small an effect: before an experiment starts."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,7 +9,6 @@ from scipy import optimize, stats
 
 from .bounds import crossing_probability, planned_bounds
 from .checks import Floats, check_between, check_positive
-from .sums import Sums
 
 
 class Design(NamedTuple):
@@ -20,9 +19,7 @@ class Design(NamedTuple):
     sides: int = 2  # 2: better or worse; 1: better only
     share: float = 0.5  # of the units that treatment gets
     looks: int = 1  # planned looks at even steps, O'Brien-Fleming spending; 1 is a fixed test
-    variance_left: float = (
-        1.0  # share of the variance that the covariate leaves: 1 - correlation^2 (CUPED)
-    )
+    variance_left: float = 1.0  # share that the covariate leaves: 1 - correlation^2 (CUPED)
 
 
 USUAL = Design()
@@ -41,93 +38,61 @@ class Size(NamedTuple):
 
 
 def size_for_mean(effect: float, deviation: float, design: Design = USUAL) -> Size:
-    """Units to see a difference of effect where units deviate by deviation, both in the metric's unit.
+    """Units to see a difference of effect where they deviate by deviation, in the metric's unit.
 
-    For a ratio or a mean of clustered rows take the deviation by the delta method.
+    For a ratio or a mean of clustered rows take the deviation by the delta method. Raises
+    ValueError for an effect or deviation of 0, or a design that cannot be planned.
     """
     check_positive(deviation, "deviation")
-    return _size(abs(effect) / deviation, design)
+    standardised = check_positive(abs(effect) / deviation, "the effect")
+    share = _checked(design).share
+    total = (_drift(design) / standardised) ** 2 * design.variance_left / (share * (1 - share))
+    return Size(control=round(total * (1 - share)), treatment=round(total * share))
 
 
 def detectable_effect(units: float, deviation: float, design: Design = USUAL) -> float:
-    """Smallest difference, in the metric's unit, that units in both arms together see with the design's power."""
+    """Smallest difference, in the metric's unit, that units in both arms together see."""
     check_positive(deviation, "deviation")
-    return deviation * _detectable(units, design)
+    check_positive(units, "units")
+    d = _checked(design)
+    variance = d.variance_left / (units * d.share * (1 - d.share))
+    return deviation * (_drift(d) * float(np.sqrt(variance)))
 
 
 def power_for_mean(
     units: ArrayLike, effect: float, deviation: float, design: Design = USUAL
 ) -> Floats:
-    """Power, shape of units, to see a difference of effect with units in both arms together: a curve over days."""
-    check_positive(deviation, "deviation")
-    return _power(units, abs(effect) / deviation, design)
+    """Power, shape of units, to see a difference of effect with units in both arms together.
+
+    Each number of units is a plan of its own: a curve over days.
+    """
+    standardised = abs(effect) / check_positive(deviation, "deviation")
+    n = np.asarray(units, dtype=np.float64)
+    d = _checked(design)
+    drifts = standardised * np.sqrt(n * d.share * (1 - d.share) / d.variance_left)
+    return np.vectorize(lambda drift: _crossing(drift, d), otypes=[np.float64])(drifts)
 
 
 def days_for(units: float, units_per_day: float, *, delay: float = 0.0) -> int:
-    """Whole days until the plan's units, at units_per_day in both arms, have their outcome (delay in days)."""
+    """Whole days until units, at units_per_day in both arms, have their outcome (delay in days)."""
     return int(np.ceil(units / check_positive(units_per_day, "units_per_day") + delay))
 
 
-def variance_left(sums: Sums) -> float:
-    """Share of the variance that the covariate of past sums would leave: 1 - correlation^2 (Deng et al. 2013)."""
-    if not (sums.variance > 0 and sums.covariate_variance > 0):
-        raise ValueError(
-            "The metric or the covariate does not vary; CUPED's gain cannot be told from these sums."
-        )
-    return float(1 - sums.covariance**2 / sums.variance / sums.covariate_variance)
-
-
-def _size(standardised: float, design: Design) -> Size:
-    """Units for an effect in standard deviations."""
-    check_positive(standardised, "the effect")
-    d = _checked(design)
-    total = (_drift(d) / standardised) ** 2 * d.variance_left / (d.share * (1 - d.share))
-    return Size(control=round(total * (1 - d.share)), treatment=round(total * d.share))
-
-
-def _detectable(units: float, design: Design) -> float:
-    """The effect, in standard deviations, seen by units in both arms."""
-    d = _checked(design)
-    return _drift(d) * float(
-        np.sqrt(d.variance_left / (check_positive(units, "units") * d.share * (1 - d.share)))
-    )
-
-
-def _power(units: ArrayLike, standardised: float, design: Design) -> Floats:
-    """Power by units in both arms, where each number of units is a plan of its own."""
-    d = _checked(design)
-    n = np.asarray(units, dtype=np.float64)
-    drifts = standardised * np.sqrt(n * d.share * (1 - d.share) / d.variance_left)
-    return np.vectorize(
-        lambda drift: _crossing(drift, d.alpha, d.sides, d.looks), otypes=[np.float64]
-    )(drifts)
-
-
+@lru_cache(maxsize=256)
 def _drift(design: Design) -> float:
     """The expected z at the end that gives the design's power."""
-    return _drift_of(design.alpha, design.power, design.sides, design.looks)
+    return float(optimize.brentq(lambda drift: _crossing(drift, design) - design.power, 0, 20))
 
 
-@lru_cache(maxsize=256)
-def _drift_of(alpha: float, power: float, sides: int, looks: int) -> float:
-    return float(
-        optimize.brentq(lambda drift: _crossing(drift, alpha, sides, looks) - power, 0, 20)
-    )
-
-
-def _crossing(drift: float, alpha: float, sides: int, looks: int) -> float:
+def _crossing(drift: float, design: Design) -> float:
     """Probability of a finding when z is expected to end at drift."""
-    if looks == 1:
-        critical = stats.norm.isf(alpha / sides)
-        other_side = stats.norm.cdf(-critical - drift) if sides == 2 else 0.0
+    if design.looks == 1:
+        critical = stats.norm.isf(design.alpha / design.sides)
+        other_side = stats.norm.cdf(-critical - drift) if design.sides == 2 else 0.0
         return float(stats.norm.sf(critical - drift) + other_side)
-    bounds = _bounds(alpha * 2 / sides, looks)
-    return float(crossing_probability(np.arange(1, looks + 1) / looks, bounds, drift).sum())
-
-
-@lru_cache(maxsize=64)
-def _bounds(alpha: float, looks: int) -> tuple[float, ...]:
-    return tuple(planned_bounds(looks, alpha=alpha).tolist())
+    bounds = planned_bounds(design.looks, alpha=design.alpha * 2 / design.sides)
+    fractions = np.arange(1, design.looks + 1) / design.looks
+    return float(crossing_probability(fractions, bounds, drift).sum())
 
 
 def _checked(design: Design) -> Design:

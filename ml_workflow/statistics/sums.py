@@ -1,4 +1,4 @@
-"""Sums per arm: all that an analysis needs of ten million rows, and as easily made in SQL as here."""
+"""Sums per arm: all that an analysis needs of ten million rows, as easily made in SQL as here."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks import Floats, check_numbers, where
+from .checks import check_numbers, where
 
 DUST = 1e-12  # a variance below this share of the mean square is rounding, not spread
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Sums over the units of one arm, phase or day, of the metric y, its denominator d and the covariate x.
+    """Sums over units of one arm, phase or day: of a metric y, its denominator d, a covariate x.
 
-    A mean is a ratio with d = 1 for every unit. Sums of disjoint sets of units are added with +. A field may
-    also be an array of sums, one a simulation or a day: the formulas then work element by element.
+    A mean is a ratio with d = 1 for every unit. Sums of disjoint sets of units are added with +. A
+    field may also be an array of sums, one a simulation or a day: the formulas then work element by
+    element.
     """
 
     units: float  # number of independent units
@@ -33,9 +34,8 @@ class Sums:
 
     def __add__(self, other: Sums) -> Sums:
         """The sums of both sets of units together."""
-        return Sums(
-            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
-        )
+        names = [field.name for field in fields(self)]
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in names))
 
     @property
     def value(self) -> float:
@@ -49,11 +49,11 @@ class Sums:
 
     @property
     def variance(self) -> float:
-        """The variance per unit of the metric, linearised if a ratio (delta method, Deng et al. 2018)."""
+        """The variance per unit of the metric, of ratios by the delta method (Deng et al. 2018)."""
         ratio, mean_d = self.value, self.d / self.units
         squares = self.yy - 2 * ratio * self.yd + ratio**2 * self.dd
-        kept = where(squares > DUST * (self.yy + ratio**2 * self.dd), squares, 0.0)
-        return kept / (self.units - 1) / mean_d**2
+        spread = where(squares > DUST * (self.yy + ratio**2 * self.dd), squares, 0.0)
+        return spread / (self.units - 1) / mean_d**2
 
     @property
     def covariance(self) -> float:
@@ -71,32 +71,17 @@ class Sums:
 def sums_of(
     values: ArrayLike, *, denominator: ArrayLike | None = None, covariate: ArrayLike | None = None
 ) -> Sums:
-    """Sums of one arm from arrays of shape (units,), one row a unit: a mean, or a ratio with a denominator.
+    """Sums of one arm from arrays of shape (units,): a mean, or a ratio with a denominator.
 
     Raises ValueError for empty, unequally long or non-finite arrays.
     """
     y = check_numbers(values, "values")
-    d = np.ones_like(y) if denominator is None else _beside(denominator, y, "denominator")
-    x = np.zeros_like(y) if covariate is None else _beside(covariate, y, "covariate")
-    return Sums(
-        units=float(len(y)),
-        y=float(y.sum()),
-        yy=float(y @ y),
-        d=float(d.sum()),
-        dd=float(d @ d),
-        yd=float(y @ d),
-        x=float(x.sum()),
-        xx=float(x @ x),
-        xy=float(x @ y),
-        xd=float(x @ d),
-    )
-
-
-def _beside(values: ArrayLike, y: Floats, name: str) -> Floats:
-    """values as numbers, refused unless there is one for every row of y."""
-    array = check_numbers(values, name)
-    if len(array) != len(y):
-        raise ValueError(
-            f"{name} has {len(array)} rows and values has {len(y)}; they must be equally many."
-        )
-    return array
+    d = np.ones_like(y) if denominator is None else check_numbers(denominator, "denominator")
+    x = np.zeros_like(y) if covariate is None else check_numbers(covariate, "covariate")
+    for name, array in (("denominator", d), ("covariate", x)):
+        if len(array) != len(y):
+            raise ValueError(
+                f"{name} has {len(array)} rows and values has {len(y)}; they must be equally many."
+            )
+    products = (y @ y, d.sum(), d @ d, y @ d, x.sum(), x @ x, x @ y, x @ d)
+    return Sums(float(len(y)), float(y.sum()), *map(float, products))
