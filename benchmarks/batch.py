@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from ml_workflow.run.sweep import read_sweep
+from ml_workflow.run.variants import read_sweep
 from ml_workflow.store.run import STAGES
 
 HOME = Path(__file__).parents[1]

@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ml_workflow.errors import Refusal
-from ml_workflow.report.pages import TITLES, as_guide, as_report, written
-from ml_workflow.store.run import STAGES, reports
+from ml_workflow.report.page import TITLES, as_guide, as_report
+from ml_workflow.report.records import Record, read_record
+from ml_workflow.store.run import STAGES, Verdict, reports
 from ml_workflow.task.definition import Task
 
 ROOMS = {
@@ -60,7 +61,7 @@ def write(root: Path, place: Path) -> None:
         raise Refusal(
             f"The site shows the last run, and there is none in {reports()}: type `make run` first."
         )
-    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record = read_record(run / "run.json")
     shutil.rmtree(place, ignore_errors=True)
     subjects = "\n".join(
         [*SUBJECTS, *(["/runbook"] if (root / "docs" / "runbook.md").exists() else [])]
@@ -333,13 +334,11 @@ ASKS = {
 }
 
 
-def flow(stages: list[dict[str, Any]], columns: int) -> str:
+def flow(verdicts: dict[str, Verdict], columns: int) -> str:
     """The six stages with a gate after each, as SVG in so many columns; a stage of the run shows its verdict."""
-    go = {stage["name"]: "go" if stage["verdict"]["go"] else "stop" for stage in stages}
-    go |= {
-        stage["name"]: stage["verdict"]["outcome"]
-        for stage in stages
-        if stage["verdict"].get("outcome")
+    go = {
+        stage: verdict.outcome or ("go" if verdict.go else "stop")
+        for stage, verdict in verdicts.items()
     }
     width, height, step = 250 * columns - 50, 110 * (len(STAGES) // columns) - 20, columns
     parts = []
@@ -372,16 +371,19 @@ def flow(stages: list[dict[str, Any]], columns: int) -> str:
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(text)}">{head}{"".join(parts)}</svg>'
 
 
-def front(record: dict[str, Any]) -> str:
+def front(record: Record) -> str:
     """The front page's figures: the flow with the run's verdicts, and what the run found, as HTML."""
-    stages = [stage for stage in record["stages"] if stage.get("verdict")]
-    seconds = sum(stage["seconds"] or 0 for stage in record["stages"])
-    rows = "".join(
-        f"<tr><td><a href='generated/reports/{s['name']}.html'>{TITLES[s['name']]}</a></td><td>{'go' if s['verdict']['go'] else 'stop'}</td><td>{escape(s['verdict']['answer'])}</td></tr>"
-        for s in stages
-    )
+    verdicts, rows = record.verdicts, ""
+    for stage, verdict in verdicts.items():
+        rows += (
+            f"<tr><td><a href='generated/reports/{stage}.html'>{TITLES[stage]}</a></td>"
+            f"<td>{'go' if verdict.go else 'stop'}</td><td>{escape(verdict.answer)}</td></tr>"
+        )
     return (
-        f"<div class='flow wide'>{flow(stages, 3)}</div><div class='flow narrow'>{flow(stages, 1)}</div>"
-        f"<p>The run of {written(record['run'])} (UTC) on the task <b>{escape(record['task'])}</b> took {seconds:.0f} seconds and ended in <b>{escape(record['outcome'])}</b>:</p>"
-        f"<div class='scroll' tabindex='0'><table class='table'><thead><tr><th>Stage</th><th>Gate</th><th>Its answer</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<div class='flow wide'>{flow(verdicts, 3)}</div>"
+        f"<div class='flow narrow'>{flow(verdicts, 1)}</div>"
+        f"<p>The run of {record.started} (UTC) on the task <b>{escape(record.task)}</b> "
+        f"took {record.seconds:.0f} seconds and ended in <b>{escape(record.outcome)}</b>:</p>"
+        "<div class='scroll' tabindex='0'><table class='table'><thead><tr><th>Stage</th>"
+        f"<th>Gate</th><th>Its answer</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )

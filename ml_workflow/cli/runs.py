@@ -1,14 +1,23 @@
 """Commands of the workbench: run, sweep, runs."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .common import Parameters, check_writable, refusal, usual_task
-from .project import drafted
-from .screen import Course, Screen
+from ..errors import Refusal
+from .common import (
+    Parameters,
+    Query,
+    Scheduler,
+    check_writable,
+    checked_parameters,
+    enter_project,
+    task_argument,
+)
+from .project import draft_and_print
 
 app = typer.Typer()
 
@@ -16,19 +25,12 @@ app = typer.Typer()
 @app.command()
 def run(
     task: Annotated[
-        str,
-        typer.Argument(
-            default_factory=usual_task,
-            show_default="the one that 00_define names",
-            help="A name in tasks/, the path of a task file, or a table with --target.",
-        ),
+        str, task_argument("A name in tasks/, the path of a task file, or a table with --target.")
     ],
     target: Annotated[
         str | None, typer.Option(help="The column to predict: drafts a task for the table first.")
     ] = None,
-    query: Annotated[
-        str | None, typer.Option(help="The rows, where the table is a database.")
-    ] = None,
+    query: Query = None,
     parameter: Parameters = None,
     file: Annotated[
         Path | None, typer.Option("-f", "--file", help="YAML file with parameters.")
@@ -46,36 +48,34 @@ def run(
     kernels: Annotated[str, typer.Option(help="auto, warm or stock Jupyter kernels.")] = "auto",
 ) -> None:
     """Take a task through the six notebooks, with a gate after each."""
-    from ..run.kernels import kernels as opened
-    from ..run.notebooks import checked, from_file, pairs, stage_named
-    from ..store.files import root
+    from ..run.kernels import kernels as start_kernels
+    from ..run.notebooks import stage_named
 
-    given = checked({**(from_file(file) if file else {}), **pairs(parameter or [])})
-    until, from_ = stage_named(until or "05_abtest"), stage_named(from_) if from_ else None
+    values = checked_parameters(parameter, file)
+    last, first = stage_named(until or "05_abtest"), stage_named(from_) if from_ else None
     if kernels not in ("auto", "warm", "stock"):
-        raise refusal(f"--kernels is {kernels!r}: give auto, warm or stock.")
+        raise Refusal(f"--kernels is {kernels!r}: give auto, warm or stock.")
     if target:
-        task = drafted(task, target, query)
-    os.chdir(root())
+        task = draft_and_print(task, target, query)
+    enter_project()
     check_writable()
-    with opened(kernels) as pool:  # type: ignore[arg-type]  # the warm parent imports its libraries while the task is checked
+    # the warm parent imports its libraries while the task is checked
+    with start_kernels(kernels) as pool:  # type: ignore[arg-type]
         from ..draft.check import check_task
-        from ..report.pages import usual_seconds
-        from ..run.chain import Plan
-        from ..run.chain import run as chain
+        from ..report.records import usual_seconds
+        from ..run.stages import Plan, run_stages
+        from .screen import RunDisplay
 
-        found, _ = check_task(task)
-        screen = Screen(found.question, usual_seconds(found.name))
+        definition, _ = check_task(task)
+        fresh_from = "00_define" if fresh else first
+        plan = Plan(task, values, last, fresh_from, force, definition.name)
+        display = RunDisplay(definition.question, usual_seconds(definition.name))
         try:
-            record = chain(
-                Plan(task, given, until, "00_define" if fresh else from_, force, found.name),
-                pool,
-                screen,
-            )
+            record = run_stages(plan, pool, display)
         finally:
-            screen.close()
-    screen.table(record)
-    raise typer.Exit(3 if record["outcome"] == "stop" else 0)
+            display.stop()
+    display.show_end(record)
+    raise typer.Exit(3 if record.outcome == "stop" else 0)
 
 
 @app.command()
@@ -86,24 +86,24 @@ def sweep(
     jobs: Annotated[
         int, typer.Option(min=1, help="Variants that run at the same time.")
     ] = os.cpu_count() or 1,
-    scheduler: Annotated[
-        str, typer.Option(help="A Dask scheduler, tcp://…, whose workers share this folder.")
-    ] = "",
+    scheduler: Scheduler = "",
 ) -> None:
     """Run every variant of a grid of parameters. What they share runs once."""
-    from ..run.sweep import read_sweep
     from ..run.sweep import sweep as run_variants
+    from ..run.variants import read_sweep
     from ..store.run import reports
+    from .screen import SweepDisplay
 
     asked = read_sweep(file)
     check_writable()
-    with Course(len(asked.variants)) as course:
-        records = run_variants(asked, jobs, scheduler, course)
-    failed = [s for r in records for s in r["stages"] if s["status"] == "failed"]
+    with SweepDisplay(len(asked.variants)) as display:
+        records = run_variants(asked, jobs, scheduler, display)
+    failed = [stage for run in records for stage in run.stages if stage.status == "failed"]
     print(
-        f"{len(records) - len(failed)} of {len(records)} variants ended without a fault. Compare them in {reports() / 'index.html'}"
+        f"{len(records) - len(failed)} of {len(records)} variants ended without a fault. "
+        f"Compare them in {reports() / 'index.html'}"
     )
-    raise typer.Exit(0 if not failed else 2 if all(s["refused"] for s in failed) else 1)
+    raise typer.Exit(0 if not failed else 2 if all(stage.refused for stage in failed) else 1)
 
 
 @app.command()
@@ -118,40 +118,39 @@ def runs(
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask.")] = False,
 ) -> None:
     """List the runs with outcome and size. With --prune, old ones are removed."""
-    from datetime import timedelta
+    from ..run.pruning import kept_runs, removable, remove
 
-    from ..run.disk import listed, old, remove
-
-    found = listed()
-    for run in found:
+    kept = kept_runs()
+    for run in kept:
+        record = run.record
         print(
-            f"{run.run:<44} {run.task:<12} {run.outcome:<16} {run.net_value:>16} {run.size / 1e6:>9.1f} MB  {age(run.age):>8} old"
+            f"{record.run:<44} {record.task:<12} {record.reached:<16} {run.net_value:>16} "
+            f"{run.size / 1e6:>9.1f} MB  {age(run.age):>8} old"
         )
     print(
-        f"{len(found)} runs, {sum(run.size for run in found) / 1e6:,.1f} MB; files that runs share count once, for the newest."
+        f"{len(kept)} runs, {sum(run.size for run in kept) / 1e6:,.1f} MB; "
+        "files that runs share count once, for the newest."
     )
-    if prune:
-        going = old(found, keep, timedelta(days=days))
-        if not going:
-            print(
-                f"Nothing to remove: the newest {keep}, those younger than {days:g} days and the latest are kept."
-            )
-        elif yes or typer.confirm(
-            f"Remove {len(going)} runs, from {going[-1].run} to {going[0].run}?"
-        ):
-            remove(going)
-            print(
-                f"Removed {len(going)} runs; {sum(run.size for run in listed()) / 1e6:,.1f} MB are left."
-            )
+    old = removable(kept, keep, timedelta(days=days))
+    if prune and not old:
+        print(
+            f"Nothing to remove: the newest {keep}, those younger than {days:g} days and the "
+            "latest are kept."
+        )
+    elif prune and (
+        yes
+        or typer.confirm(
+            f"Remove {len(old)} runs, from {old[-1].record.run} to {old[0].record.run}?"
+        )
+    ):
+        remove(old)
+        left = sum(run.size for run in kept_runs()) / 1e6
+        print(f"Removed {len(old)} runs; {left:,.1f} MB are left.")
 
 
-def age(span: Any) -> str:
+def age(span: timedelta) -> str:
     """A time span as people say it."""
     minutes = int(span.total_seconds() // 60)
-    return (
-        f"{minutes} min"
-        if minutes < 120
-        else f"{minutes // 60} h"
-        if minutes < 2880
-        else f"{minutes // 1440} d"
-    )
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} d"

@@ -6,13 +6,15 @@ import pandas as pd
 
 
 def theme() -> Any:
-    "Seaborn and pandas, set for pages: readable sizes, colours that survive colour blindness, whole sentences. Returns seaborn."
+    """Seaborn and pandas, set for pages: sizes, colours for the colour-blind, whole sentences.
+
+    Returns seaborn.
+    """
     import seaborn as sns
 
     pd.set_option("display.max_colwidth", 300)
-    pd.set_option(
-        "styler.format.escape", "html"
-    )  # a table's names and categories are text, whatever they say
+    # A table's names and categories are text, whatever they say.
+    pd.set_option("styler.format.escape", "html")
     pd.set_option("display.float_format", lambda x: f"{x:,.0f}" if abs(x) >= 1000 else f"{x:,.4g}")
     sns.set_theme(
         style="whitegrid",
@@ -29,7 +31,7 @@ def theme() -> Any:
 
 
 def in_money(axis: Any) -> None:
-    "Ticks of a money axis as people read them: 2.5M instead of 0.25 with 1e7 in a corner."
+    """Let the ticks of a money axis be as people read them: 2.5M, not 0.25 with 1e7 in a corner."""
     from matplotlib.ticker import EngFormatter
 
     axis.set_major_formatter(EngFormatter(sep=""))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
-from ..draft.draft import Guess, as_yaml, draft
+from ..draft.guesses import Guess, as_yaml, guess
 from ..errors import Refusal
 from ..store.address import is_database
 from ..store.files import root
@@ -59,7 +59,7 @@ def new(
     )
     check(place, name)
     commit = template_commit()
-    guesses = draft(source, target, query)
+    guesses = guess(source, target, query)
     uri = source if is_database(source) else f"data/{Path(source).name}"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

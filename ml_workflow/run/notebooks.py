@@ -1,9 +1,10 @@
-"""The six notebooks: their parameters, and values for them that are checked before any kernel starts."""
+"""The six notebooks, and values for their parameters that are checked before any kernel starts."""
 
 import ast
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +15,21 @@ import yaml
 from ..errors import Refusal, nearest
 from ..store.files import root
 from ..store.run import STAGES
+from ..task.file import read_yaml
 
-RESERVED = ("run", "task")
+RESERVED = {"run", "task"}
 """Parameters that a run sets itself."""
-WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "a text"),
+}
+"""The Python types of a declared type's values, and what the type is called."""
+PASSWORD = r"[\w+]+://[^/@]*:(?!\$\{\w+\}@)[^/@]*@"
+"""An address with a password that is not left to the environment."""
+Parameters = dict[str, dict[str, Any]]
+"""Values of the notebooks' parameters, by stage and name."""
 
 
 class Parameter(NamedTuple):
@@ -34,12 +46,11 @@ def path_of(stage: str) -> Path:
 
 def stage_named(word: str) -> str:
     """The stage of that name, number or both: '03_poc', 'poc' or '3'."""
-    found = [s for s in STAGES if word in (s, s[3:], s[:2], str(int(s[:2])))]
-    if not found:
-        raise Refusal(
-            f"There is no stage {word!r}.{nearest(word, STAGES)} The stages are {', '.join(STAGES)}."
-        )
-    return found[0]
+    for stage in STAGES:
+        if word in (stage, stage[3:], stage[:2], str(int(stage[:2]))):
+            return stage
+    hint, names = nearest(word, STAGES), ", ".join(STAGES)
+    raise Refusal(f"There is no stage {word!r}.{hint} The stages are {names}.")
 
 
 @cache
@@ -53,13 +64,9 @@ def parameters(stage: str) -> dict[str, Parameter]:
     """Name, type and default of each parameter that the stage's tagged cell declares."""
     cells = [c for c in notebook(stage).cells if "parameters" in c.metadata.get("tags", [])]
     declared = {}
-    for node in ast.parse("\n".join(c.source for c in cells)).body:
-        if (
-            isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and node.value is not None
-        ):
-            declared[node.target.id] = Parameter(
+    for node in ast.parse("\n".join(cell.source for cell in cells)).body:
+        if isinstance(node, ast.AnnAssign) and node.value:
+            declared[ast.unparse(node.target)] = Parameter(
                 ast.unparse(node.annotation), ast.literal_eval(node.value)
             )
     return declared
@@ -67,53 +74,49 @@ def parameters(stage: str) -> dict[str, Parameter]:
 
 def code_hash(stage: str) -> str:
     """SHA-256 of the notebook's code cells: prose may change, the code may not."""
-    code = "\0".join(c.source for c in notebook(stage).cells if c.cell_type == "code")
+    code = "\0".join(cell.source for cell in notebook(stage).cells if cell.cell_type == "code")
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def checked(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values by stage from `name` (every stage that has it) or `stage.name` (one), with their declared types.
+def checked(given: Mapping[str, Any]) -> Parameters:
+    """Values by stage from `name` (every stage that has it) or `stage.name` (one), in their declared types.
 
-    Raises Refusal, before any kernel starts, for a name that no notebook declares or a value of another type.
+    Raises Refusal, before any kernel starts, for a name that no notebook declares or another type.
     """
-    values: dict[str, dict[str, Any]] = {stage: {} for stage in STAGES}
-    for name, value in sorted(given.items(), key=lambda item: "." in item[0]):
-        stages, short = _addressed(name)
+    values: Parameters = {stage: {} for stage in STAGES}
+    for address, value in sorted(given.items(), key=lambda item: "." in item[0]):
+        stages, name = _addressed(address)
         for stage in stages:
-            values[stage][short] = typed(name, value, parameters(stage)[short].type)
+            values[stage][name] = typed(address, value, parameters(stage)[name].type)
     return values
 
 
-def _addressed(name: str) -> tuple[list[str], str]:
-    stage, _, short = name.rpartition(".")
+def _addressed(address: str) -> tuple[list[str], str]:
+    """The stages whose parameter an address names, and the parameter's name."""
+    stage, _, name = address.rpartition(".")
     stages = [stage_named(stage)] if stage else list(STAGES)
-    having = [s for s in stages if short in parameters(s) and short not in RESERVED]
-    if not having:
-        known = sorted({p for s in stages for p in parameters(s)} - set(RESERVED))
-        where = f"{stages[0]} has" if stage else "No notebook has"
-        raise Refusal(
-            f"{where} {'no' if stage else 'a'} parameter {short!r}.{nearest(short, known)} There are: {', '.join(known)}."
-        )
-    return having, short
+    open_to_all = {s: parameters(s).keys() - RESERVED for s in stages}
+    if having := [s for s in stages if name in open_to_all[s]]:
+        return having, name
+    known = sorted(set().union(*open_to_all.values()))
+    what = f"{stages[0]} has no" if stage else "No notebook has a"
+    hint, names = nearest(name, known), ", ".join(known)
+    raise Refusal(f"{what} parameter {name!r}.{hint} There are: {names}.")
 
 
 def typed(name: str, value: Any, wanted: str) -> Any:
     """The value in the declared type; text is read as YAML."""
-    try:
-        parsed = yaml.safe_load(value) if isinstance(value, str) and wanted != "str" else value
-    except yaml.YAMLError:
-        parsed = value
-    fits = {
-        "int": isinstance(parsed, int) and not isinstance(parsed, bool),
-        "float": isinstance(parsed, (int, float)) and not isinstance(parsed, bool),
-        "bool": isinstance(parsed, bool),
-        "str": isinstance(parsed, str),
-    }
-    if not fits.get(wanted, True):
-        raise Refusal(f"The parameter {name} takes {WORDS[wanted]}, but {value!r} was given.")
-    if isinstance(parsed, str) and re.match(r"[\w+]+://[^/@]*:(?!\$\{\w+\}@)[^/@]*@", parsed):
+    types, words = TYPES[wanted]
+    parsed: Any = value
+    if isinstance(value, str) and wanted != "str":
+        with suppress(yaml.YAMLError):
+            parsed = yaml.safe_load(value)
+    if not isinstance(parsed, types) or (isinstance(parsed, bool) and wanted in ("int", "float")):
+        raise Refusal(f"The parameter {name} takes {words}, but {value!r} was given.")
+    if isinstance(parsed, str) and re.match(PASSWORD, parsed):
         raise Refusal(
-            f"The parameter {name} holds a password, and parameters stand in the run's record: write ${{NAME}} for it, and set NAME in the environment."
+            f"The parameter {name} holds a password, and parameters stand in the run's record: "
+            "write ${NAME} for it, and set NAME in the environment."
         )
     return float(parsed) if wanted == "float" else parsed
 
@@ -129,16 +132,6 @@ def pairs(texts: Iterable[str]) -> dict[str, str]:
     return split
 
 
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds; raises Refusal where it is none."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(
-            f"{path} is not YAML: {getattr(error, 'problem', None) or 'it is not text'}."
-        ) from None
-
-
 def from_file(path: Path) -> dict[str, Any]:
     """Parameters from a YAML file: `name: value`, or `stage: {name: value}`."""
     if not path.is_file():
@@ -146,11 +139,10 @@ def from_file(path: Path) -> dict[str, Any]:
     content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise Refusal(f"{path} must be a mapping of names to values.")
-    flat: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= (
-            {f"{key}.{n}": v for n, v in value.items()}
-            if isinstance(value, dict)
-            else {str(key): value}
-        )
-    return flat
+        if isinstance(value, dict):
+            given |= {f"{key}.{name}": own for name, own in value.items()}
+        else:
+            given[str(key)] = value
+    return given

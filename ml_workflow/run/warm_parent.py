@@ -16,12 +16,12 @@ import select
 import shutil
 import signal
 import socket
-import struct
 import sys
 import threading
 import traceback
 import warnings
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,7 +67,6 @@ LIBRARIES = [
 """In the order in which notebooks want them. Importing them starts no Python thread (a test sees to it)."""
 SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36
 RUNNER_DIED = signal.SIGHUP
-STATUS = struct.Struct("i")
 GIVEN = set(os.environ)
 
 
@@ -82,7 +81,7 @@ class Kernel:
     """A forked kernel and its lease, the connection on which it was asked for."""
 
     pid: int
-    lease: socket.socket
+    lease: Connection
     connection_file: Path
 
 
@@ -111,17 +110,12 @@ class Parent:
 
     def accept(self) -> None:
         """Fork a kernel for the client that has connected, unless it has gone."""
-        lease, _ = self.listener.accept()
-        lease.settimeout(10)
-        try:
-            arguments = json.loads(lease.makefile().readline())
-        except (OSError, ValueError):
-            return lease.close()
-        pid = self.fork(lease, arguments)
-        with contextlib.suppress(OSError):
-            lease.sendall(STATUS.pack(pid))
+        lease = Connection(self.listener.accept()[0].detach())
+        with contextlib.suppress(OSError, EOFError):
+            if lease.poll(10):
+                lease.send_bytes(str(self.fork(lease, json.loads(lease.recv_bytes()))).encode())
 
-    def fork(self, lease: socket.socket, arguments: list[str]) -> int:
+    def fork(self, lease: Connection, arguments: list[str]) -> int:
         """Fork a kernel and watch it and its lease."""
         with warnings.catch_warnings():
             # The libraries' own threads idle until a first computation, which this process never makes.
@@ -147,7 +141,7 @@ class Parent:
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # when the client has closed it
             self.poller.unregister(kernel.lease.fileno())
-            kernel.lease.sendall(STATUS.pack(status))
+            kernel.lease.send_bytes(str(status).encode())
         kernel.lease.close()
 
     def end_children(self) -> None:
@@ -167,27 +161,28 @@ class Parent:
             shutil.rmtree(self.directory, ignore_errors=True)
         os._exit(0)
 
-    def become_kernel(self, lease: socket.socket, arguments: list[str]) -> NoReturn:
+    def become_kernel(self, lease: Connection, arguments: list[str]) -> NoReturn:
         """Be a Jupyter kernel, as `python -m ipykernel_launcher` is, until it is told to end."""
         status = 1
         try:
-            self.leave_parent(lease)
+            self.leave_parent()
             app = initialised(arguments)
-            if order := awaited(lease):
-                settle(app, **json.loads(order))
-                lease.close()
-                app.start()
-                # ipykernel 7 can lock up when it closes while this thread still tells that the kernel is idle.
-                app.control_thread.join(timeout=1)
-                threading._shutdown()  # type: ignore[attr-defined]
-                atexit._run_exitfuncs()
+            settle(app, **json.loads(lease.recv_bytes()))
+            lease.close()
+            app.start()
+            # ipykernel 7 can lock up when it closes while this thread still tells that it is idle.
+            app.control_thread.join(timeout=1)
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
             status = 0
+        except EOFError:
+            pass  # the client has given the kernel up
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)
         finally:
             os._exit(status)
 
-    def leave_parent(self, lease: socket.socket) -> None:
+    def leave_parent(self) -> None:
         """Close the parent's handles, restore the signals, and die when the parent does."""
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -200,7 +195,6 @@ class Parent:
         for handle, other in self.kernels.items():
             os.close(handle)
             other.lease.close()
-        lease.settimeout(None)
 
 
 def initialised(arguments: list[str]) -> IPKernelApp:
@@ -214,14 +208,6 @@ def initialised(arguments: list[str]) -> IPKernelApp:
     app = IPKernelApp.instance(parent_handle=1)
     app.initialize(arguments)
     return app
-
-
-def awaited(lease: socket.socket) -> str:
-    """The client's order to run, or nothing when it gives the kernel up."""
-    try:
-        return lease.makefile().readline()
-    except OSError:
-        return ""
 
 
 def settle(app: IPKernelApp, cwd: str, env: dict[str, str]) -> None:
@@ -259,12 +245,10 @@ class Stream(io.TextIOBase):
 
 def import_quietly(library: str) -> None:
     """Import a library. One that is missing or broken is told by the notebook that imports it."""
-    output, errors = (
-        contextlib.redirect_stdout(Stream("stdout")),
-        contextlib.redirect_stderr(Stream("stderr")),
-    )
-    with contextlib.suppress(Exception), output, errors:
-        importlib.import_module(library)
+    output, errors = Stream("stdout"), Stream("stderr")
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(output):
+        with contextlib.redirect_stderr(errors):
+            importlib.import_module(library)
 
 
 def main(listener: int, directory: Path, runner: int) -> None:
