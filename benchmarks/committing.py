@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ml_workflow.store.committer import Committer
-from ml_workflow.store.database import open as open_database
-from ml_workflow.store.decisions import Decision, Request, keep
+from ml_workflow.store.committer import Committer, write
+from ml_workflow.store.database import open_decisions
+from ml_workflow.store.decisions import Decision, Request
 
 CLIENTS, SECONDS = 8, 3.0
 ROW = {f"PAY_{i}": 0.1 * i for i in range(23)}
@@ -41,10 +41,10 @@ def rate(write: Callable[[Request], object], name: str, clients: int) -> float:
 def main() -> None:
     """Print the rates of one database."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = open_database(sys.argv[1] if len(sys.argv) > 1 else f"sqlite:///{folder}/d.db")
+        engine = open_decisions(sys.argv[1] if len(sys.argv) > 1 else f"sqlite:///{folder}/d.db")
         committer = Committer(engine)
         for clients in (1, CLIENTS):
-            alone = rate(lambda request: keep(engine, [request]), f"alone{clients}", clients)
+            alone = rate(lambda request: write(engine, [request]), f"alone{clients}", clients)
             group = rate(
                 lambda request: committer.keep(request).result(), f"group{clients}", clients
             )

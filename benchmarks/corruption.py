@@ -17,6 +17,7 @@ from ml_workflow.model.fitting import folds_of, out_of_fold
 from ml_workflow.model.release import load_release
 from ml_workflow.model.robustness import corruption_matrix, seen
 from ml_workflow.store.run import open_run, reports
+from ml_workflow.task.file import task_of
 
 RESAMPLES = 200
 
@@ -25,7 +26,7 @@ def main(name: str) -> None:
     """Print the matrix and the share of sound windows that raise an alarm."""
     newest = max(p.parents[1].name for p in reports().glob(f"{name}-*/files/ledger.json"))
     folder = open_run(newest)
-    task, ledger = folder.task(), folder.read_json("ledger.json", "04_scale")
+    task, ledger = task_of(folder), folder.read_json("ledger.json", "04_scale")
     release = load_release(folder.files / "release", ledger["digest"])
     development, holdout = (
         folder.read_frame(f"{part}.parquet", "02_dataset") for part in ("dataset", "holdout")

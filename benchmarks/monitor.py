@@ -26,8 +26,7 @@ from ml_workflow.model.release import Release, load_release
 from ml_workflow.operate.monitor import findings, look
 from ml_workflow.operate.reference import Promise, judged, promise
 from ml_workflow.operate.simulate import MONTH, Plan, drifts, strength
-from ml_workflow.store.database import open as opened
-from ml_workflow.store.decisions import insert
+from ml_workflow.store.database import insert_frames, open_decisions
 from ml_workflow.store.run import Run, open_run, reports
 from ml_workflow.store.schema import decisions, outcomes
 
@@ -142,7 +141,7 @@ def write(
             "arrival_time": times + late,
         }
     )
-    insert(engine, {"decisions": made, "outcomes": came})
+    insert_frames(engine, {"decisions": made, "outcomes": came})
 
 
 def found_in(
@@ -168,7 +167,7 @@ def alarms(live: Live, windows: int) -> None:
     strongest = list(json.loads((live.folder.files / "dataset.json").read_text())["strengths"])
     raised, what = 0, Counter[str]()
     with tempfile.TemporaryDirectory() as place:
-        engine = opened(f"sqlite:///{place}/d.db")
+        engine = open_decisions(f"sqlite:///{place}/d.db")
         for number in range(windows):
             chance = np.random.default_rng([1, number])
             first, second, old, now = np.split(
@@ -202,7 +201,7 @@ def power(live: Live, windows: int) -> None:
         drifts(release.contract),
     )
     with tempfile.TemporaryDirectory() as place:
-        engine, number = opened(f"sqlite:///{place}/d.db"), 0
+        engine, number = open_decisions(f"sqlite:///{place}/d.db"), 0
         for kind, sizes in SIZES.items():
             for size in sizes:
                 raised, what = 0, Counter[str]()
@@ -306,7 +305,7 @@ def speed(live: Live, count: int, url: str) -> None:
             {"run": live.folder.folder.name},
         )
         promote("credit", "1")
-        engine, began = opened(url or f"sqlite:///{place}/d.db"), time.perf_counter()
+        engine, began = open_decisions(url or f"sqlite:///{place}/d.db"), time.perf_counter()
         size = fill(engine, live, count)
         print(
             f"{count:,} decisions of {size:.0f} bytes a row in {engine.dialect.name}, made in {time.perf_counter() - began:.0f} s",

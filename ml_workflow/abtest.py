@@ -24,7 +24,7 @@ from .experiments.worth import days_left, worth
 from .report.figures import in_money, theme
 from .statistics.assignment import assign
 from .statistics.power import power_for_mean, size_for_mean
-from .store.decisions import create, insert
+from .store.database import new_decisions, insert_frames
 from .store.run import Verdict, open_run
 from .task.definition import Task
 

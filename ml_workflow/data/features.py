@@ -2,12 +2,11 @@
 
 import importlib
 from collections.abc import Callable
-from configparser import ConfigParser
 
 import pandas as pd
 
 from ..errors import Refusal
-from ..store.files import root
+from ..store.files import package
 from ..task.definition import Task
 
 Function = Callable[[pd.DataFrame], pd.DataFrame]
@@ -20,12 +19,12 @@ def feature_step(task: Task, module: object = None) -> Function:
     """
     if not task.features:
         return as_it_is
-    return _found(task.features, "features", "write it there and export", module)
+    return _function(task.features, "features", "write it there and export", module)
 
 
 def aggregate_step(name: str) -> Function:
     """The function of the project that makes one row a unit of a history's rows, by its name."""
-    return _found(name, "`aggregate`", "write it there and export, or give SQL by name")
+    return _function(name, "`aggregate`", "write it there and export, or give SQL by name")
 
 
 def as_it_is(frame: pd.DataFrame) -> pd.DataFrame:
@@ -33,14 +32,7 @@ def as_it_is(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def package() -> str:
-    """The name of the project's own package, by `lib_path` in its settings.ini."""
-    settings = ConfigParser(delimiters=["="])
-    settings.read(root() / "settings.ini", encoding="utf-8")
-    return settings["DEFAULT"].get("lib_path", "ml_workflow")
-
-
-def _found(name: str, key: str, remedy: str, module: object = None) -> Function:
+def _function(name: str, key: str, remedy: str, module: object = None) -> Function:
     module = module or importlib.import_module(f"{package()}.dataset")
     function = getattr(module, name, None)
     if not callable(function):

@@ -13,59 +13,55 @@ from ..errors import Refusal
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+SECRET = re.compile(r"\$\{(\w+)\}")
+
 
 @contextmanager
-def connected(uri: str) -> "Iterator[Connection]":
-    """A connection to the database at a URL, whose ${NAME} are taken from the environment; what the database refuses ends in a sentence without secrets."""
-    import sqlalchemy as sa  # here: a release keeps this module and reads no database
+def connection_to(uri: str) -> "Iterator[Connection]":
+    """A connection to the database at a URL, whose ${NAME} are taken from the environment.
+
+    Raises Refusal in a sentence without secrets: no URL, or what the database does not answer.
+    """
+    import sqlalchemy as sa  # here: a release is loaded without it
 
     try:
-        engine = sa.create_engine(revealed(uri))
+        engine = sa.create_engine(with_secrets(uri))
     except ModuleNotFoundError as error:
         raise Refusal(
             f"The database {uri} needs the package {error.name}: install it, then run again."
         ) from None
     except (sa.exc.SQLAlchemyError, ValueError):  # which may quote the password
         raise Refusal(
-            f"The source {uri} is no database URL: write dialect://user:password@host/name, special characters as %40."
+            f"The source {uri} is no database URL: write dialect://user:password@host/name, "
+            "special characters as %40."
         ) from None
     try:
         with engine.connect() as connection:
             yield connection
     except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
-        raise Refusal(
-            hidden(
-                f"The database {uri} did not answer the query: {first_line(error)}",
-                uri,
-                engine.url.password,
-            )
-        ) from None
+        fault = f"The database {uri} did not answer the query: {first_line(error)}"
+        raise Refusal(without_secrets(fault, uri, engine.url.password)) from None
     finally:
         engine.dispose()
 
 
 def is_database(uri: str) -> bool:
     """Whether the address is a database URL, written out or kept in the environment as ${NAME}."""
-    return "://" in uri or ("${" in uri and "://" in revealed(uri))
+    return "://" in uri or ("${" in uri and "://" in with_secrets(uri))
 
 
-def revealed(uri: str) -> str:
-    """The text with each ${NAME} replaced from the environment."""
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise Refusal(
-                f"{uri} needs the environment variable {match[1]}: set it, then run again."
-            )
-        return os.environ[match[1]]
-
-    return re.sub(r"\$\{(\w+)\}", value, uri)
+def with_secrets(uri: str) -> str:
+    """The address with each ${NAME} replaced from the environment; Refusal for one not set."""
+    for name in SECRET.findall(uri):
+        if name not in os.environ:
+            raise Refusal(f"{uri} needs the environment variable {name}: set it, then run again.")
+    return SECRET.sub(lambda match: os.environ[match[1]], uri)
 
 
-def hidden(text: str, uri: str, password: str | None = None) -> str:
+def without_secrets(text: str, uri: str, password: str | None = None) -> str:
     """The text without the password and any secret that the uri takes from the environment."""
     text = text.replace(password or "\0", "***")
-    for name in re.findall(r"\$\{(\w+)\}", uri):
+    for name in SECRET.findall(uri):
         text = text.replace(os.environ.get(name, "\0"), f"${{{name}}}")
     return text
 

@@ -1,17 +1,18 @@
-"""Committing in groups: what waits is written in one transaction, and only then is each caller answered."""
+"""Committing in groups: what waits is written in one transaction, and then each is answered."""
 
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, NamedTuple, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from .database import Unavailable, writing
-from .decisions import Conflict, Decision, Exposure, Request, expose_in, keep_in
+from .decisions import Decision, Exposure, Request, write_decisions, write_exposures
 
-MOST = 500  # jobs in one transaction
+MOST = 500
+"""Jobs in one transaction."""
 
 
 class Job(NamedTuple):
@@ -22,90 +23,74 @@ class Job(NamedTuple):
 
 
 class Committer:
-    """One thread that writes for all threads of a process; a future is done after the commit of what it stands for.
+    """One thread that writes for all threads of a process.
 
-    A future raises Conflict for a key used with another body, Unavailable when the database fails.
+    A future is done after the commit of what it stands for. It raises Conflict for a key used with
+    another body, Unavailable when the database fails.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self.waiting: SimpleQueue[Job | None] = SimpleQueue()
-        self.thread = Thread(target=self._run, name="committer", daemon=True)
-        self.thread.start()
+        self.waiting: deque[Job] = deque()
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="committer")
 
     def keep(self, request: Request) -> "Future[list[Decision]]":
         """The decisions that stand in the database for the request."""
         return self._put(request)
 
-    def expose(self, asked: Sequence[Exposure]) -> "Future[list[Exposure]]":
-        """The exposures that stand in the database for those asked."""
-        return self._put(asked)
+    def expose(self, exposures: Sequence[Exposure]) -> "Future[list[Exposure]]":
+        """The exposures that stand in the database for those given."""
+        return self._put(exposures)
 
     def close(self) -> None:
         """Write all that waits, then end."""
-        self.waiting.put(None)
-        self.thread.join()
+        self.writer.shutdown()
 
     def _put(self, what: Request | Sequence[Exposure]) -> "Future[Any]":
-        if not self.thread.is_alive():
-            raise Unavailable("The service is ending: ask again, and another process answers.")
         job = Job(what, Future())
-        job.future.set_running_or_notify_cancel()  # from here on it is written, even if nobody waits any more
-        self.waiting.put(job)
+        job.future.set_running_or_notify_cancel()  # it is written even if nobody waits any more
+        self.waiting.append(job)
+        try:
+            self.writer.submit(self._commit_waiting)
+        except RuntimeError:  # closed
+            raise Unavailable(
+                "The service is ending: ask again, and another process answers."
+            ) from None
         return job.future
 
-    def _run(self) -> None:
-        while (first := self.waiting.get()) is not None:
-            jobs, goes_on = gather(self.waiting, first)
+    def _commit_waiting(self) -> None:
+        count = min(len(self.waiting), MOST)  # an earlier call may have taken this one's job along
+        if jobs := [self.waiting.popleft() for _ in range(count)]:
             self._commit(jobs)
-            if not goes_on:
-                return
 
     def _commit(self, jobs: list[Job]) -> None:
-        """Write the jobs; when one of them cannot be written as it is, each by itself, so that only it fails."""
+        """Write the jobs; if one cannot be written, each by itself, so that only it fails."""
         try:
             answers = write(self.engine, [job.what for job in jobs])
         except Exception as error:
             if len(jobs) > 1 and not isinstance(error, Unavailable):
                 for job in jobs:
                     self._commit([job])
+                return
+            answers = [error] * len(jobs)
+        for job, answer in zip(jobs, answers, strict=True):
+            if isinstance(answer, Exception):
+                job.future.set_exception(answer)
             else:
-                for job in jobs:
-                    job.future.set_exception(error)
-        else:
-            for job, answer in zip(jobs, answers, strict=True):
-                job.future.set_exception(answer) if isinstance(
-                    answer, Conflict
-                ) else job.future.set_result(answer)
-
-
-def gather(waiting: "SimpleQueue[Job | None]", first: Job) -> tuple[list[Job], bool]:
-    """The first job with those that wait behind it, and whether more may come."""
-    jobs = [first]
-    while len(jobs) < MOST:
-        try:
-            job = waiting.get_nowait()
-        except Empty:
-            break
-        if job is None:
-            return jobs, False
-        jobs.append(job)
-    return jobs, True
+                job.future.set_result(answer)
 
 
 def write(engine: sa.Engine, parts: Sequence[Request | Sequence[Exposure]]) -> list[Any]:
-    """The answers to requests and lists of exposures, all written in one transaction."""
-    asked = [one for part in parts if not isinstance(part, Request) for one in part]
+    """The answers to requests and lists of exposures, all written in one transaction.
+
+    To a request the decisions that stand for it or its Conflict, to exposures those that stand.
+    """
+    requests = [part for part in parts if isinstance(part, Request)]
+    exposures = [part for part in parts if not isinstance(part, Request)]
     with writing(engine) as connection:
-        exposed = iter(expose_in(connection, asked) if asked else [])
-        kept = iter(
-            keep_in(connection, requests)
-            if (requests := [part for part in parts if isinstance(part, Request)])
-            else []
-        )
+        stored = iter(write_exposures(connection, [one for part in exposures for one in part]))
+        answers = iter(write_decisions(connection, requests) if requests else [])
     return [
-        next(kept)
-        if isinstance(part, Request)
-        else [next(exposed) for _ in cast(Sequence[Exposure], part)]
+        next(answers) if isinstance(part, Request) else list(islice(stored, len(part)))
         for part in parts
     ]

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pandas as pd
 
 from ..errors import Refusal
 
-read: dict[str, str] = {}
-"""What this process has read through this module: path (from the root where it lies within) to SHA-256."""
+provenance: dict[str, str] = {}
+"""What this process has read: path (from the root where it lies within) to SHA-256."""
 
 
 def root() -> Path:
@@ -26,6 +27,13 @@ def root() -> Path:
     raise Refusal(
         f"No settings.ini in {here} or above it: go to the folder of your project and try again."
     )
+
+
+def package() -> str:
+    """The name of the project's own package, by `lib_path` in its settings.ini."""
+    settings = ConfigParser(delimiters=["="])
+    settings.read(root() / "settings.ini", encoding="utf-8")
+    return settings["DEFAULT"].get("lib_path", "ml_workflow")
 
 
 def digest(path: Path) -> str:
@@ -42,17 +50,17 @@ def digest(path: Path) -> str:
 def name_of(path: Path) -> str:
     """The path from the root when it lies within, else as it is."""
     absolute = path.absolute()
-    return str(absolute.relative_to(root())) if absolute.is_relative_to(root()) else str(absolute)
+    return str(absolute.relative_to(root()) if absolute.is_relative_to(root()) else absolute)
 
 
-def reading(path: Path) -> Path:
-    """Note that this process reads `path`."""
-    read[name_of(path)] = digest(path)
+def track(path: Path) -> Path:
+    """The path, once the provenance of what this process makes holds it with its content."""
+    provenance[name_of(path)] = digest(path)
     return path
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> Path:
-    """Let `write` fill a temporary file beside `path`, sync it and rename it: whole or not at all."""
+    """Let `write` fill a temporary file beside `path`, sync and rename it: whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -71,15 +79,14 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def write_json(path: Path, content: Any) -> Path:
-    """Write JSON, readable by people, whole or not at all."""
-    return write_text(
-        path, json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n"
-    )
+    """Write JSON, readable by people, whole or not at all; what JSON has no word for as text."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=_plain)
+    return write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON and note it."""
-    return json.loads(reading(path).read_text(encoding="utf-8"))
+    """The content of a JSON file, which is tracked."""
+    return json.loads(track(path).read_text(encoding="utf-8"))
 
 
 def write_frame(path: Path, frame: pd.DataFrame) -> Path:
@@ -88,25 +95,21 @@ def write_frame(path: Path, frame: pd.DataFrame) -> Path:
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """Read a frame from Parquet and note it."""
-    return pd.read_parquet(reading(path))
+    """The frame in a Parquet file, which is tracked."""
+    return pd.read_parquet(track(path))
 
 
 def modules() -> dict[str, str]:
-    """The package's modules that this process has imported, with the SHA-256 of their files."""
-    files = [
-        Path(str(m.__file__))
-        for n, m in list(sys.modules.items())
-        if _ours(n) and getattr(m, "__file__", None)
-    ]
-    return {name_of(path): digest(path) for path in sorted(files)}
+    """The modules of the library and of the project's package that this process has imported.
 
-
-def _ours(module: str) -> bool:
-    return module == "ml_workflow" or module.startswith("ml_workflow.")
+    By path, from the root where it lies within, the SHA-256 of the file.
+    """
+    ours = {"ml_workflow", package()}
+    imported = [module for name, module in sys.modules.items() if name.partition(".")[0] in ours]
+    files = (getattr(module, "__file__", None) for module in imported)
+    paths = [Path(file) for file in files if file]
+    return {name_of(path): digest(path) for path in sorted(paths)}
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return str(value)
+    return value.tolist() if hasattr(value, "tolist") else str(value)

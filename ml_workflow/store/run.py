@@ -60,11 +60,11 @@ class Run:
         """The path of a file that an earlier stage made; that it was read is noted."""
         own = self.files / name
         if own.exists():
-            return files.reading(own.resolve())
+            return files.track(own.resolve())
         for folder in self._others():
             if (path := folder / "files" / name).exists():
                 print(f"{name} is read from the newest run, {folder.resolve().name}.")
-                return files.reading(path.resolve())
+                return files.track(path.resolve())
         raise Refusal(
             f"{name} is missing in {self.folder.name}, and no run of its task holds it: run nbs/{made_by}.ipynb first."
         )
@@ -74,7 +74,7 @@ class Run:
         own = self.files / "task.yaml"
         if not own.exists():
             return [reports() / "latest"]
-        task = yaml.safe_load(files.reading(own).read_text(encoding="utf-8"))["name"]
+        task = yaml.safe_load(files.track(own).read_text(encoding="utf-8"))["name"]
         named = re.compile(re.escape(task) + r"-\d{8}T\d{6}-[0-9a-f]{6}")
         return sorted(
             (path for path in reports().iterdir() if named.fullmatch(path.name)),
@@ -111,7 +111,7 @@ class Run:
     def _inputs(self) -> dict[str, str]:
         """What was read: the run's own files by their name, others by their path from the root."""
         own = f"{files.name_of(self.files.resolve())}/"
-        return {name.removeprefix(own): sha for name, sha in files.read.items()}
+        return {name.removeprefix(own): sha for name, sha in files.provenance.items()}
 
 
 def reports() -> Path:

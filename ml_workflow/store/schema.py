@@ -1,4 +1,7 @@
-"""The tables of the decisions database. Times are seconds since 1970 (UTC); a change here needs a migration."""
+"""The tables of the decisions database; a change here needs a migration.
+
+Times are seconds since 1970 (UTC).
+"""
 
 from typing import Any
 
@@ -51,12 +54,7 @@ requests = sa.Table(
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column(
-        "position",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     text("id", unique=True),
     text("request", sa.ForeignKey("requests.key"), nullable=True, index=True),
     text("experiment", sa.ForeignKey("experiments.id"), nullable=True),

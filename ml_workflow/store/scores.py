@@ -1,6 +1,8 @@
-"""A table of scores in a database: rows upserted by unit, rows put aside with the reason, and how far each source was scored."""
+"""A table of scores in a database: rows upserted by unit, others put aside with the reason."""
 
-import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -9,165 +11,137 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..errors import Refusal
 
+Type = sa.types.TypeEngine[Any]
+
+
+class Mark(NamedTuple):
+    """How far a source was scored, and the version that did.
+
+    content is a file's SHA-256 ("" for a query), position the place after the last row, as JSON.
+    """
+
+    content: str
+    position: str
+    version: str
+
 
 class Tables(NamedTuple):
-    """The table of scores (key `unit`), the rows put aside (key: a digest of place and content), and the marks (key `source`)."""
+    """Scores (key `unit`), rows put aside (a digest of place and content), marks (`source`)."""
 
     scores: sa.Table
     quarantine: sa.Table
     marks: sa.Table
 
 
-def tables_of(
-    name: str, unit: sa.types.TypeEngine[Any], columns: dict[str, sa.types.TypeEngine[Any]]
-) -> Tables:
+def tables_of(name: str, unit: Type, columns: Mapping[str, Type]) -> Tables:
     """The three tables for scores of these columns."""
-    metadata, text, time = sa.MetaData(), sa.Text, sa.DateTime(timezone=True)
-    scores = sa.Table(
-        name,
-        metadata,
-        sa.Column("unit", unit, primary_key=True),
-        *(sa.Column(c, kind) for c, kind in columns.items()),
-        sa.Column("version", text, nullable=False),
-        sa.Column("time", time, nullable=False),
+    metadata = sa.MetaData()
+    text = partial(sa.Column, type_=sa.Text, nullable=False)
+    time = partial(sa.Column, "time", sa.DateTime(timezone=True), nullable=False)
+    own = (sa.Column(column, kind) for column, kind in columns.items())
+    key = sa.Column("unit", unit, primary_key=True)
+    names = ("source", "row", "reason")
+    return Tables(
+        sa.Table(name, metadata, key, *own, text("version"), time()),
+        sa.Table(
+            f"{name}_quarantine", metadata, text("id", primary_key=True), *map(text, names), time()
+        ),
+        sa.Table(
+            f"{name}_marks",
+            metadata,
+            text("source", primary_key=True),
+            *map(text, Mark._fields),
+            time(),
+        ),
     )
-    quarantine = sa.Table(
-        f"{name}_quarantine",
-        metadata,
-        sa.Column("id", text, primary_key=True),
-        sa.Column("source", text, nullable=False),
-        sa.Column("row", text, nullable=False),
-        sa.Column("reason", text, nullable=False),
-        sa.Column("time", time, nullable=False),
-    )
-    marks = sa.Table(
-        f"{name}_marks",
-        metadata,
-        sa.Column("source", text, primary_key=True),
-        sa.Column("content", text, nullable=False),
-        sa.Column("position", text, nullable=False),
-        sa.Column("version", text, nullable=False),
-        sa.Column("time", time, nullable=False),
-    )
-    return Tables(scores, quarantine, marks)
 
 
-def unit_type(column: pd.Series) -> sa.types.TypeEngine[Any]:
+def unit_type(column: pd.Series) -> Type:
     """How a database keeps such a key: whole numbers, times, or text."""
-    kinds = pd.api.types
-    return (
-        sa.BigInteger()
-        if kinds.is_integer_dtype(column)
-        else sa.DateTime()
-        if kinds.is_datetime64_any_dtype(column)
-        else sa.Text()
-    )
+    if pd.api.types.is_integer_dtype(column):
+        return sa.BigInteger()
+    return sa.DateTime() if pd.api.types.is_datetime64_any_dtype(column) else sa.Text()
 
 
 def prepare(connection: sa.Connection, tables: Tables) -> None:
-    """Make the tables that are missing; refused where a table of that name has other columns, or the database cannot upsert."""
+    """Make the tables that are missing.
+
+    Raises Refusal where a table of that name has other columns, or the database cannot upsert.
+    """
     if connection.dialect.name not in ("sqlite", "postgresql"):
         raise Refusal(
-            f"Scores are kept in SQLite or PostgreSQL, not in {connection.dialect.name}: give a URL of one of these."
+            f"Scores are kept in SQLite or PostgreSQL, not in {connection.dialect.name}: "
+            "give a URL of one of these."
         )
     tables.scores.metadata.create_all(connection)
     inspector = sa.inspect(connection)
     for table in tables:
         there = {column["name"] for column in inspector.get_columns(table.name)}
         key = inspector.get_pk_constraint(table.name)["constrained_columns"]
-        if there != set(table.columns.keys()) or key != [c.name for c in table.primary_key]:
+        if there != set(table.columns.keys()) or key != table.primary_key.columns.keys():
             raise Refusal(
-                f"The table {table.name} there is of another kind (it has {', '.join(sorted(there))}): give another --table."
+                f"The table {table.name} there is of another kind "
+                f"(it has {', '.join(sorted(there))}): give another --table."
             )
     connection.commit()
 
 
-def mark_of(connection: sa.Connection, name: str, source: str) -> tuple[str, str, str] | None:
-    """Content, position and version of what was last kept of a source; None for a source that is new."""
-    if not sa.inspect(connection).has_table(f"{name}_marks"):
+def mark_of(connection: sa.Connection, name: str, source: str) -> Mark | None:
+    """How far a source was scored into the table of this name; None for a source that is new."""
+    marks = tables_of(name, sa.Text(), {}).marks
+    if not sa.inspect(connection).has_table(marks.name):
         return None
-    marks = sa.table(
-        f"{name}_marks",
-        sa.column("source"),
-        sa.column("content"),
-        sa.column("position"),
-        sa.column("version"),
-    )
-    row = connection.execute(
-        sa.select(marks.c.content, marks.c.position, marks.c.version).where(
-            marks.c.source == source
-        )
-    ).first()
-    return (row[0], row[1], row[2]) if row else None
+    query = sa.select(*(marks.c[part] for part in Mark._fields)).where(marks.c.source == source)
+    row = connection.execute(query).first()
+    return Mark(*row) if row else None
 
 
-def keep(
+def write_scores(
     connection: sa.Connection,
     tables: Tables,
     scores: pd.DataFrame,
-    bad: pd.DataFrame,
-    mark: dict[str, Any],
+    quarantine: pd.DataFrame,
+    source: str,
+    mark: Mark,
 ) -> None:
-    """Upsert rows, put bad ones aside and move the mark of their source on, all or nothing."""
+    """Upsert scores, put rows aside and move the mark of their source on, all or nothing."""
+    progress = {"source": source, **mark._asdict(), "time": datetime.now(UTC)}
     upsert(connection, tables.scores, scores)
-    upsert(connection, tables.quarantine, bad)
-    upsert(connection, tables.marks, pd.DataFrame([mark]))
+    upsert(connection, tables.quarantine, quarantine)
+    upsert(connection, tables.marks, pd.DataFrame([progress]))
     connection.commit()
 
 
 def upsert(connection: sa.Connection, table: sa.Table, frame: pd.DataFrame) -> None:
-    """Insert rows or replace those of the same key: by COPY and a temporary table on PostgreSQL, row by row on SQLite."""
+    """Insert the rows of a frame or replace those of the same key."""
     if frame.empty:
         return
-    names, keys = list(frame.columns), [c.name for c in table.primary_key]
+    names, keys = [str(name) for name in frame], table.primary_key.columns.keys()
+    rows = frame.astype(object).where(frame.notna(), None)
+    statement: Any = sqlite.insert(table)
+    parameters: Any = rows.to_dict("records")
     if connection.dialect.name == "postgresql":
-        new = sa.Table(
-            f"new_{table.name}"[:63],
-            sa.MetaData(),
-            *(sa.Column(c.name, c.type) for c in table.columns),
-            prefixes=["TEMPORARY"],
-            postgresql_on_commit="DROP",
-        )
-        new.create(connection)
-        _copy(connection, new, frame)
-        statement: Any = postgresql.insert(table).from_select(
-            names, sa.select(*(new.c[name] for name in names))
-        )
-    else:
-        statement = sqlite.insert(table)
-    statement = statement.on_conflict_do_update(
-        index_elements=keys,
-        set_={name: statement.excluded[name] for name in names if name not in keys},
-    )
+        new = _copy(connection, table, rows)
+        statement, parameters = postgresql.insert(table).from_select(names, new), None
+    others = {name: statement.excluded[name] for name in names if name not in keys}
     connection.execute(
-        statement, *([] if connection.dialect.name == "postgresql" else [_records(frame)])
+        statement.on_conflict_do_update(index_elements=keys, set_=others), parameters
     )
 
 
-def _copy(connection: sa.Connection, table: sa.Table, frame: pd.DataFrame) -> None:
-    """COPY a frame into a table, as CSV; numbers with all their digits."""
-    quote = connection.dialect.identifier_preparer.quote
-    columns, text = ", ".join(quote(name) for name in frame.columns), io.StringIO()
-    wide = {
-        name: "float64" for name in frame.select_dtypes("float32")
-    }  # else its shorter text would be another number
-    frame.astype(wide).to_csv(
-        text, index=False, header=False, na_rep=r"\N", date_format="%Y-%m-%dT%H:%M:%S.%f%z"
+def _copy(connection: sa.Connection, table: sa.Table, rows: pd.DataFrame) -> sa.Select[Any]:
+    """The rows as a query of a temporary table, into which PostgreSQL copies them at once."""
+    new = sa.Table(
+        f"new_{table.name}"[:63],
+        sa.MetaData(),
+        *(sa.Column(str(name), table.c[str(name)].type) for name in rows),
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
     )
+    new.create(connection)
     driver: Any = connection.connection.driver_connection
-    with driver.cursor().copy(
-        f"COPY {quote(table.name)} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '\\N')"
-    ) as copy:
-        copy.write(text.getvalue())
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as Python values; missing ones as None."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [
-        {
-            str(name): value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
-            for name, value in row.items()
-        }
-        for row in plain.to_dict("records")
-    ]
+    place = connection.dialect.identifier_preparer.format_table(new)
+    with driver.cursor().copy(f"COPY {place} FROM STDIN") as copy:
+        for row in rows.itertuples(index=False, name=None):
+            copy.write_row(row)
+    return sa.select(new)

@@ -27,7 +27,7 @@ from ml_workflow.experiments.lifecycle import read_plan, start
 from ml_workflow.experiments.looks import effect_in, guard, looks_in, sums_in
 from ml_workflow.experiments.plan import metric_of
 from ml_workflow.statistics.sums import Sums, sums_of
-from ml_workflow.store import decisions as database
+from ml_workflow.store import database
 from ml_workflow.task.file import read_task, task_path
 
 START = 1_800_000_000.0 // DAY * DAY
@@ -119,7 +119,7 @@ def written(engine: sa.Engine, frame: pd.DataFrame, **about: Any) -> None:
             }
         ),
     }
-    database.insert(engine, {name: part for name, part in rows.items() if len(part)})
+    database.insert_frames(engine, {name: part for name, part in rows.items() if len(part)})
 
 
 NOW = START + 30 * DAY
@@ -155,7 +155,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
             else request.getfixturevalue("postgres")()
         )
         engine = (
-            database.create(tmp_path / "decisions.db")
+            database.new_decisions(tmp_path / "decisions.db")
             if request.param == "sqlite"
             else sa.create_engine(url)
         )
@@ -447,7 +447,7 @@ def test_several_outcomes_of_a_decision_are_one_decision(url: str) -> None:
 
 def test_an_outcome_for_an_unknown_unit_is_told(url: str) -> None:
     engine = sa.create_engine(url)
-    database.insert(
+    database.insert_frames(
         engine,
         {
             "strays": pd.DataFrame(
@@ -497,7 +497,7 @@ def test_weights_or_a_metric_changed_midway_are_told(url: str) -> None:
 
 def test_more_units_than_planned_are_told(tmp_path: Path) -> None:
     task = read_task(task_path("penguins"))
-    engine = database.create(tmp_path / "decisions.db")
+    engine = database.new_decisions(tmp_path / "decisions.db")
     written(
         engine, traffic(200), plan=bound({"units": 150, "metric": metric_of(task)}, SALTS, WEIGHTS)
     )
@@ -654,7 +654,7 @@ def test_other_arms_are_a_sentence(tmp_path: Path) -> None:
 
 
 def test_reading_leaves_no_file_beside_a_sqlite_database(tmp_path: Path) -> None:
-    engine = database.create(tmp_path / "decisions.db")
+    engine = database.new_decisions(tmp_path / "decisions.db")
     written(engine, traffic(200))
     engine.dispose()
     summed(open_evidence(f"sqlite:///{tmp_path / 'decisions.db'}", now=NOW), 0.0)

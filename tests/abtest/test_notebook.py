@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ml_workflow.experiments.evidence import DAY, bound
-from ml_workflow.store import decisions as database
+from ml_workflow.store import database
 from tests.conftest import ROOT
 
 SALTS, WEIGHTS = {"inclusion_salt": "a", "arm_salt": "b"}, {"current": 0.5, "release": 0.5}
@@ -31,8 +31,8 @@ def live(path: Path, plan: dict[str, Any], *, gain: float, acted: float) -> str:
     action = np.where(g.random(UNITS) < 0.3 + acted * release, "Gentoo", "Adelie")
     unit, identity = [f"u{i}" for i in range(UNITS)], [f"d{i}" for i in range(UNITS)]
     phases = [{"weights": WEIGHTS, "inclusion": 0.1}, {"weights": WEIGHTS, "inclusion": 0.2}]
-    engine = database.create(path)
-    database.insert(
+    engine = database.new_decisions(path)
+    database.insert_frames(
         engine,
         {
             "experiments": pd.DataFrame(

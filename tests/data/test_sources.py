@@ -243,5 +243,5 @@ def test_a_new_file_in_a_folder_is_something_new_to_read(
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text("x,y\n1,2\n")
         assert len(read_table(str(tmp_path))) == (1 if name == "a" else 2)
-        before, files.read[str(tmp_path)] = files.read[str(tmp_path)], ""
+        before, files.provenance[str(tmp_path)] = files.provenance[str(tmp_path)], ""
         assert before == files.digest(tmp_path)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ml_workflow.model.registry import champion, promote, register
 from ml_workflow.model.release import Release, contents, digest_of
-from ml_workflow.store.database import open as opened
+from ml_workflow.store.database import open_decisions
 from tests.conftest import copy_of_the_project, surroundings
 
 
@@ -51,7 +51,7 @@ def live(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Liv
         project,
         env,
         url,
-        opened(url),
+        open_decisions(url),
         version,
         loaded,
         pd.read_parquet(finished / "files" / "holdout.parquet"),

@@ -16,8 +16,9 @@ from ml_workflow.data.window import Window, alarms_of, window_of
 from ml_workflow.operate.monitor import Seen, by_chance, contract, gaps, monitor, volume
 from ml_workflow.operate.simulate import MONTH, Plan, drifts, simulate
 from ml_workflow.operate.traffic import HOUR, Came, Traffic, came, sampled, traffic
-from ml_workflow.store.database import open as opened
-from ml_workflow.store.decisions import Decision, Outcome, Request, keep, keep_outcomes
+from ml_workflow.store.committer import write
+from ml_workflow.store.database import open_decisions
+from ml_workflow.store.decisions import Decision, Outcome, Request, write_outcomes
 from tests.conftest import ROOT, workflow
 from tests.operate.conftest import Live
 
@@ -202,7 +203,7 @@ def engine(
     request: pytest.FixtureRequest, tmp_path: Path, postgres: Callable[[], str]
 ) -> sa.Engine:
     """An empty decisions database of either kind."""
-    return opened(f"sqlite:///{tmp_path}/d.db" if request.param == "sqlite" else postgres())
+    return open_decisions(f"sqlite:///{tmp_path}/d.db" if request.param == "sqlite" else postgres())
 
 
 def test_the_sums_of_a_window_are_those_of_its_rows(engine: sa.Engine) -> None:
@@ -220,8 +221,8 @@ def test_the_sums_of_a_window_are_those_of_its_rows(engine: sa.Engine) -> None:
         )
         for i in range(2000)
     ]
-    keep(engine, [Request(made)])
-    keep_outcomes(
+    write(engine, [Request(made)])
+    write_outcomes(
         engine,
         [
             Outcome(

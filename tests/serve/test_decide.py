@@ -20,7 +20,8 @@ from ml_workflow.serve.decide import explored
 from ml_workflow.serve.model import Model
 from ml_workflow.serve.reload import Live
 from ml_workflow.serve.replay import replayed
-from ml_workflow.store.decisions import decision, expose
+from ml_workflow.store.committer import write
+from ml_workflow.store.decisions import read_decision
 from tests.serve.conftest import Home
 
 
@@ -61,7 +62,7 @@ def test_without_an_experiment_the_champion_decides_and_it_stands_in_the_databas
         None,
     )
     assert live.engine is not None
-    kept = decision(live.engine, answer["id"])
+    kept = read_decision(live.engine, answer["id"])
     assert (kept.unit, kept.row, kept.version, kept.action) == (
         "u1",
         row,
@@ -107,7 +108,7 @@ def test_each_unit_is_served_by_its_arm_and_keeps_it(
             a["by"] == "current",
             True,
         )
-    shadowed = decision(live.engine, next(a["id"] for a in answers if a["arm"] == "release")).score
+    shadowed = read_decision(live.engine, next(a["id"] for a in answers if a["arm"] == "release")).score
     assert isinstance(shadowed, dict) == shadow
     kill(live.engine, "first")
     live._look_up()
@@ -289,8 +290,8 @@ def test_an_arm_that_stands_wins_over_the_hash(live: Live, row: dict[str, Any]) 
 
     assert live.engine is not None
     start(live.engine, "first", "penguins", share=0.99, inclusion=1.0, shadow=False, plan={})
-    expose(
-        live.engine, [Exposure("first", f"u{i}", "current", "current", 1, 0.0) for i in range(5)]
+    write(
+        live.engine, [[Exposure("first", f"u{i}", "current", "current", 1, 0.0) for i in range(5)]]
     )
     live._look_up()
     assert [a["arm"] for a in asked(TestClient(application(live, [])), range(5), row)] == [

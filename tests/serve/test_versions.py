@@ -7,7 +7,7 @@ import pytest
 
 from ml_workflow.model.registry import register
 from ml_workflow.model.release import contents, digest_of, load_release
-from ml_workflow.store.decisions import create, insert
+from ml_workflow.store.database import insert_frames, new_decisions
 from tests.conftest import called, copy_of_the_project, edit, surroundings
 
 
@@ -83,8 +83,8 @@ def test_a_past_decision_comes_out_bit_for_bit_after_the_project_was_edited(
         "fallback": False,
         "time": 0.0,
     }
-    engine = create(project / "var" / "decisions.db")
-    insert(
+    engine = new_decisions(project / "var" / "decisions.db")
+    insert_frames(
         engine,
         {
             "decisions": pd.DataFrame(

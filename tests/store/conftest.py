@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ml_workflow.store.database import open as open_database
+from ml_workflow.store.database import open_decisions
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -22,6 +22,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def engine(url: str) -> Iterator[sa.Engine]:
     """That database with its tables."""
-    engine = open_database(url)
+    engine = open_decisions(url)
     yield engine
     engine.dispose()

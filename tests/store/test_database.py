@@ -16,18 +16,15 @@ from alembic.script import ScriptDirectory
 
 from ml_workflow.errors import Refusal
 from ml_workflow.store import database, schema
-from ml_workflow.store.committer import Committer
-from ml_workflow.store.database import Unavailable, connect, migrate, ready
-from ml_workflow.store.database import open as open_database
+from ml_workflow.store.committer import Committer, write
+from ml_workflow.store.database import Unavailable, connect, fault_of, migrate, open_decisions
 from ml_workflow.store.decisions import (
     Decision,
     Exposure,
     Outcome,
     Request,
-    decision,
-    expose,
-    keep,
-    keep_outcomes,
+    read_decision,
+    write_outcomes,
 )
 from tests.conftest import PASSWORD
 
@@ -49,19 +46,19 @@ def count(engine: sa.Engine, table: sa.Table = schema.decisions) -> int:
 
 
 def test_a_sound_database_is_ready_and_the_question_leaves_nothing(engine: sa.Engine) -> None:
-    assert [ready(engine), ready(engine), count(engine, schema.requests)] == ["", "", 0]
+    assert [fault_of(engine), fault_of(engine), count(engine, schema.requests)] == ["", "", 0]
 
 
 def test_a_database_that_is_down_gives_every_caller_one_sentence(
     tmp_path: Path, impatient: None
 ) -> None:
     down = connect(f"postgresql://tester:{PASSWORD}@/decisions?host={tmp_path}")
-    assert "does not answer" in ready(down) and PASSWORD not in ready(down)
+    assert "does not answer" in fault_of(down) and PASSWORD not in fault_of(down)
     for call in (
-        lambda: keep(down, [asked()]),
-        lambda: expose(down, [Exposure("e", "u", "a", "a", 1, 1.0)]),
-        lambda: keep_outcomes(down, [Outcome(1.0, 1.0, 1.0, "d")]),
-        lambda: decision(down, "d"),
+        lambda: write(down, [asked()]),
+        lambda: write(down, [[Exposure("e", "u", "a", "a", 1, 1.0)]]),
+        lambda: write_outcomes(down, [Outcome(1.0, 1.0, 1.0, "d")]),
+        lambda: read_decision(down, "d"),
     ):
         with pytest.raises(Unavailable, match="does not answer"):
             call()
@@ -72,20 +69,20 @@ def test_a_database_that_is_down_gives_every_caller_one_sentence(
 
 
 def test_connections_that_the_server_ended_are_replaced(postgres: Callable[[], str]) -> None:
-    engine = open_database(postgres())
+    engine = open_decisions(postgres())
     with sa.create_engine(engine.url, poolclass=sa.NullPool).connect() as other:
         other.execute(
             sa.text(
                 "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()"
             )
         )
-    keep(engine, [asked()])
+    write(engine, [asked()])
     assert count(engine) == 1
     engine.dispose()
 
 
 def test_a_locked_database_is_told_and_nothing_is_half_written(url: str, impatient: None) -> None:
-    engine = open_database(url)
+    engine = open_decisions(url)
     holder = sa.create_engine(engine.url, poolclass=sa.NullPool)
     with holder.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -94,50 +91,50 @@ def test_a_locked_database_is_told_and_nothing_is_half_written(url: str, impatie
         else:
             connection.exec_driver_sql("LOCK TABLE decisions, requests IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(Unavailable, match="is locked by another program"):
-            keep(engine, [asked()])
-        assert "is locked by another program" in ready(engine)
+            write(engine, [asked()])
+        assert "is locked by another program" in fault_of(engine)
         connection.rollback()
-    assert (ready(engine), count(engine)) == ("", 0)
+    assert (fault_of(engine), count(engine)) == ("", 0)
     engine.dispose()
 
 
 def test_a_full_sqlite_keeps_what_it_has_and_none_of_what_does_not_fit(tmp_path: Path) -> None:
-    engine = open_database(f"sqlite:///{tmp_path}/d.db")
-    keep(engine, [asked("first")])
+    engine = open_decisions(f"sqlite:///{tmp_path}/d.db")
+    write(engine, [asked("first")])
 
     @sa.event.listens_for(engine, "begin")
     def limit(connection: sa.Connection) -> None:
         connection.exec_driver_sql("PRAGMA max_page_count = 40")
 
     with pytest.raises(Unavailable, match="is full: make room"):
-        keep(engine, [asked("small"), asked("large", 500_000)])
+        write(engine, [asked("small"), asked("large", 500_000)])
     assert count(engine) == 1
-    keep(engine, [asked("small")])
+    write(engine, [asked("small")])
     assert count(engine) == 2
     with engine.execution_options(writes=True).begin() as connection:
         connection.exec_driver_sql(
             "PRAGMA max_page_count = 1"
         )  # SQLite takes the pages that are there
     sa.event.remove(engine, "begin", limit)
-    assert "is full: make room" in ready(engine)
+    assert "is full: make room" in fault_of(engine)
 
 
 def test_a_read_only_postgresql_is_told(postgres: Callable[[], str]) -> None:
-    engine = open_database(postgres())
+    engine = open_decisions(postgres())
     with engine.begin() as connection:
         connection.exec_driver_sql(
             f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on"
         )
     engine.dispose()
-    assert "is read-only" in ready(engine)
+    assert "is read-only" in fault_of(engine)
     with pytest.raises(Unavailable, match="is read-only"):
-        keep(engine, [asked()])
+        write(engine, [asked()])
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "d.db").write_text("accounts of 2019\n" * 100)
     with pytest.raises(Unavailable, match="is no SQLite database"):
-        open_database(f"sqlite:///{tmp_path}/d.db")
+        open_decisions(f"sqlite:///{tmp_path}/d.db")
     assert (tmp_path / "d.db").read_text() == "accounts of 2019\n" * 100
 
 
@@ -152,7 +149,7 @@ def test_the_secret_of_the_environment_stays_there(
 ) -> None:
     monkeypatch.setenv("DECISIONS_URL", postgres().replace(PASSWORD, "not-the-password"))
     with pytest.raises(Unavailable) as told:
-        open_database("${DECISIONS_URL}")
+        open_decisions("${DECISIONS_URL}")
     assert "not-the-password" not in str(told.value) and "tester" not in str(told.value)
 
 
@@ -161,7 +158,7 @@ def test_tables_of_another_program_are_left_alone(url: str) -> None:
     with database.writing(other) as connection:
         connection.exec_driver_sql("CREATE TABLE accounts (id integer)")
     with pytest.raises(Unavailable, match="has no tables of this program"):
-        open_database(url)
+        open_decisions(url)
     with pytest.raises(Refusal, match="has no tables of this program"):
         migrate(other)
     assert sa.inspect(other).get_table_names() == ["accounts"]
@@ -170,8 +167,8 @@ def test_tables_of_another_program_are_left_alone(url: str) -> None:
 
 def test_many_that_find_an_empty_database_make_it_once(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:  # each with connections of its own, as processes have
-        engines = list(pool.map(open_database, [url] * 8))
-    assert {ready(engine) for engine in engines} == {""}
+        engines = list(pool.map(open_decisions, [url] * 8))
+    assert {fault_of(engine) for engine in engines} == {""}
     for engine in engines:
         engine.dispose()
 
@@ -179,7 +176,7 @@ def test_many_that_find_an_empty_database_make_it_once(url: str) -> None:
 def test_a_database_of_a_newer_program_is_told(engine: sa.Engine, url: str) -> None:
     with database.writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v99'")
-    assert "at the migration v99, which this program does not know" in ready(engine)
+    assert "at the migration v99, which this program does not know" in fault_of(engine)
     with pytest.raises(Refusal, match="does not know"):
         migrate(engine)
 
@@ -187,39 +184,43 @@ def test_a_database_of_a_newer_program_is_told(engine: sa.Engine, url: str) -> N
 def test_an_older_database_is_told_and_migrated_with_its_rows(
     engine: sa.Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep(engine, [asked()])
+    write(engine, [asked()])
     steps = tmp_path / "migrations" / "versions"
     shutil.copytree(ROOT / "ml_workflow/store/migrations/versions", steps)
-    newest = database.steps().get_current_head()
+    newest = database.migrations().get_current_head()
     (steps / "later.py").write_text(
         f"from alembic import op\nimport sqlalchemy as sa\nrevision, down_revision = 'later', '{newest}'\n"
         "def upgrade():\n    op.add_column('decisions', sa.Column('note', sa.String()))\n"
     )
-    monkeypatch.setattr(database, "steps", lambda: ScriptDirectory(str(tmp_path / "migrations")))
+    monkeypatch.setattr(
+        database, "migrations", lambda: ScriptDirectory(str(tmp_path / "migrations"))
+    )
     assert (
         f"at the older migration {newest}, this program needs later: run `ml-workflow experiment migrate`"
-        in ready(engine)
+        in fault_of(engine)
     )
     with pytest.raises(Unavailable, match="older migration"):
-        open_database(url)
+        open_decisions(url)
     migrate(engine)
-    assert (ready(engine), count(engine)) == ("", 1)
+    assert (fault_of(engine), count(engine)) == ("", 1)
     assert "note" in {column["name"] for column in sa.inspect(engine).get_columns("decisions")}
 
 
 WRITER = """
 import sys, threading
-from ml_workflow.store.committer import Committer
-from ml_workflow.store.decisions import Decision, Request, open
-committer, lock = Committer(open(sys.argv[1])), threading.Lock()
+from ml_workflow.store.committer import Committer, write
+from ml_workflow.store.decisions import Decision, Request
+from ml_workflow.store.database import open_decisions
+committer, lock = Committer(open_decisions(sys.argv[1])), threading.Lock()
 def client(number):
     for i in range(1_000_000):
         key = f"{sys.argv[2]}-{number}-{i}"
         (kept,) = committer.keep(Request([Decision(key, {"i": i}, "1", 0.5, "act", 1.0)], key, "body")).result()
         with lock:
             print(key, kept.id, flush=True)
-for number in range(8):
+for number in range(7):
     threading.Thread(target=client, args=(number,)).start()
+client(7)
 """
 
 
@@ -259,7 +260,7 @@ def test_every_answered_decision_is_there_once_after_the_writer_is_killed(
     assert answered.items() <= stood.items()
     unsure = next(iter(answered))
     assert (
-        keep(engine, [Request([Decision(unsure, None, "1", 0.5, "act", 1.0)], unsure, "body")])[0][
+        write(engine, [Request([Decision(unsure, None, "1", 0.5, "act", 1.0)], unsure, "body")])[0][
             0
         ].id
         == answered[unsure]
@@ -273,4 +274,4 @@ def test_a_user_without_rights_is_told_which_are_missing(postgres: Callable[[], 
         connection.execute(sa.text(f"CREATE ROLE guest LOGIN PASSWORD '{PASSWORD}'"))
         connection.execute(sa.text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
     with pytest.raises(Unavailable, match="does not let this user do that"):
-        open_database(url.replace("//tester:", "//guest:"))
+        open_decisions(url.replace("//tester:", "//guest:"))

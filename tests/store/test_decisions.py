@@ -12,19 +12,17 @@ import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
 from ml_workflow.store import database, schema
-from ml_workflow.store.committer import Committer
-from ml_workflow.store.database import open as open_database
+from ml_workflow.store.committer import Committer, write
+from ml_workflow.store.database import open_decisions
 from ml_workflow.store.decisions import (
     Conflict,
-    Counts,
     Decision,
     Exposure,
     Outcome,
+    OutcomeCounts,
     Request,
-    decision,
-    expose,
-    keep,
-    keep_outcomes,
+    read_decision,
+    write_outcomes,
 )
 
 
@@ -70,12 +68,11 @@ def experiment(engine: sa.Engine, name: str = "e") -> None:
 
 def test_a_decision_comes_back_as_it_was_written(engine: sa.Engine) -> None:
     asked = decided("u", propensity=0.25, fallback=True)
-    keep(engine, [Request([asked], "k", "body")])
-    found = decision(engine, asked.id)
-    assert vars(found) | {"position": None} == vars(asked)
-    assert found.position
+    write(engine, [Request([asked], "k", "body")])
+    found = read_decision(engine, asked.id)
+    assert vars(found) == vars(asked)
     with pytest.raises(Refusal, match="No decision 'other'"):
-        decision(engine, "other")
+        read_decision(engine, "other")
 
 
 def test_the_same_key_gives_the_stored_answer_and_another_body_a_conflict(
@@ -85,8 +82,8 @@ def test_the_same_key_gives_the_stored_answer_and_another_body_a_conflict(
         Request([decided("u"), decided("v")], "k", "body"),
         Request([decided("u"), decided("v")], "k", "body"),
     )
-    assert keep(engine, [one]) == [list(one.decisions)]
-    again, other, within = keep(
+    assert write(engine, [one]) == [list(one.decisions)]
+    again, other, within = write(
         engine, [two, Request([decided("w")], "k", "other"), Request([decided("x")])]
     )
     assert [d.id for d in again] == [d.id for d in one.decisions]  # type: ignore[union-attr]
@@ -96,7 +93,7 @@ def test_the_same_key_gives_the_stored_answer_and_another_body_a_conflict(
 
 
 def test_a_key_twice_in_one_group_is_written_once(engine: sa.Engine) -> None:
-    answers = keep(
+    answers = write(
         engine,
         [
             Request([decided("u")], "k", "body"),
@@ -116,7 +113,7 @@ def test_eight_clients_with_the_same_keys_write_each_once(engine: sa.Engine) -> 
             [Request([decided(str(key))], str(key), "body") for key in keys[i : i + 10]]
             for i in range(0, 60, 10)
         ]
-        answers = [answer for group in asked for answer in keep(engine, group)]
+        answers = [answer for group in asked for answer in write(engine, group)]
         return [d.id for _, (d,) in sorted(zip(keys, answers, strict=True))]  # type: ignore[misc]
 
     answers = at_once(client)
@@ -126,15 +123,15 @@ def test_eight_clients_with_the_same_keys_write_each_once(engine: sa.Engine) -> 
 
 def test_eight_clients_posting_the_same_outcomes_shuffled_give_one_table(engine: sa.Engine) -> None:
     known = [decided(f"u{i}") for i in range(100)]
-    keep(engine, [Request(known)])
+    write(engine, [Request(known)])
     posted = [Outcome(float(i), 20.0, 30.0, decision=d.id) for i, d in enumerate(known[:80])]
     posted += [Outcome(1.0, 20.0, 30.0, unit=d.unit) for d in known[80:]] + [
         Outcome(1.0, 20.0, 30.0, decision=f"no{i}") for i in range(20)
     ]
 
-    def client(number: int) -> list[Counts]:
+    def client(number: int) -> list[OutcomeCounts]:
         mine = random.Random(number).sample(posted, len(posted))
-        return [keep_outcomes(engine, mine[i : i + 40]) for i in range(0, len(mine), 40)]
+        return [write_outcomes(engine, mine[i : i + 40]) for i in range(0, len(mine), 40)]
 
     counts = [count for client_counts in at_once(client) for count in client_counts]
     assert [sum(column) for column in zip(*counts, strict=True)] == [100, 7 * 120, 20, 0]
@@ -155,35 +152,41 @@ def test_a_stray_is_adopted_when_its_decision_appears(engine: sa.Engine) -> None
         Outcome(6.0, 20.0, 30.0, unit="u"),
         Outcome(7.0, 9.0, 30.0, unit="u"),
     ]
-    assert keep_outcomes(engine, given) == Counts(0, 0, 3, 0)
-    keep(engine, [Request([late])])
+    assert write_outcomes(engine, given) == OutcomeCounts(0, 0, 3, 0)
+    write(engine, [Request([late])])
     assert (count(engine, schema.outcomes), count(engine, schema.strays)) == (2, 1), (
         "the event before the decision stays apart"
     )
-    assert keep_outcomes(engine, given) == Counts(0, 3, 0, 0)
+    assert write_outcomes(engine, given) == OutcomeCounts(0, 3, 0, 0)
 
 
 def test_an_outcome_by_unit_belongs_to_the_last_decision_before_the_event(
     engine: sa.Engine,
 ) -> None:
     first, second, third = (decided("u", time=time) for time in (10.0, 20.0, 30.0))
-    keep(engine, [Request([first, second, third])])
-    keep_outcomes(engine, [Outcome(1.0, 25.0, 40.0, unit="u")])
+    write(engine, [Request([first, second, third])])
+    write_outcomes(engine, [Outcome(1.0, 25.0, 40.0, unit="u")])
     with engine.connect() as connection:
         assert connection.execute(sa.select(schema.outcomes.c.decision)).scalar_one() == second.id
 
 
 def test_an_outcome_key_used_for_another_value_is_told(engine: sa.Engine) -> None:
     one = decided("u")
-    keep(engine, [Request([one])])
-    assert keep_outcomes(
+    write(engine, [Request([one])])
+    assert write_outcomes(
         engine,
-        [Outcome(1.0, 20.0, 30.0, one.id, key="k"), Outcome(2.0, 20.0, 30.0, one.id, key="k")],
-    ) == Counts(1, 0, 0, 1)
-    assert keep_outcomes(
+        [
+            Outcome(1.0, 20.0, 30.0, one.id, idempotency_key="k"),
+            Outcome(2.0, 20.0, 30.0, one.id, idempotency_key="k"),
+        ],
+    ) == OutcomeCounts(1, 0, 0, 1)
+    assert write_outcomes(
         engine,
-        [Outcome(2.0, 20.0, 30.0, one.id, key="k"), Outcome(1.0, 20.0, 31.0, one.id, key="k")],
-    ) == Counts(0, 1, 0, 1)
+        [
+            Outcome(2.0, 20.0, 30.0, one.id, idempotency_key="k"),
+            Outcome(1.0, 20.0, 31.0, one.id, idempotency_key="k"),
+        ],
+    ) == OutcomeCounts(0, 1, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -197,9 +200,9 @@ def test_an_outcome_key_used_for_another_value_is_told(engine: sa.Engine) -> Non
 def test_an_outcome_without_a_finite_value_or_a_name_is_refused_whole(
     tmp_path: Path, given: Outcome
 ) -> None:
-    engine = open_database(f"sqlite:///{tmp_path}/d.db")
+    engine = open_decisions(f"sqlite:///{tmp_path}/d.db")
     with pytest.raises(Refusal, match="give"):
-        keep_outcomes(engine, [Outcome(1.0, 1.0, 1.0, "d"), given])
+        write_outcomes(engine, [Outcome(1.0, 1.0, 1.0, "d"), given])
     assert count(engine, schema.strays) == 0
 
 
@@ -209,16 +212,16 @@ def test_a_unit_stays_in_the_arm_of_its_first_exposure(engine: sa.Engine) -> Non
     def client(number: int) -> list[Exposure]:
         units = random.Random(number).sample(range(50), 50)
         return sorted(
-            expose(
-                engine, [Exposure("e", str(u), f"arm{number}", "current", 1, 1.0) for u in units]
-            )
+            write(
+                engine, [[Exposure("e", str(u), f"arm{number}", "current", 1, 1.0) for u in units]]
+            )[0]
         )
 
     answers = at_once(client)
     assert all(answer == answers[0] for answer in answers)
     assert count(engine, schema.exposures) == 50
     moved = [one._replace(arm_assigned="other", phase=2) for one in answers[0]]
-    assert expose(engine, moved) == answers[0]
+    assert write(engine, [moved])[0] == answers[0]
 
 
 def test_both_ways_to_the_tables_give_the_same(
@@ -239,11 +242,11 @@ def test_both_ways_to_the_tables_give_the_same(
             )
             == []
         )
-    built = open_database(
+    built = open_decisions(
         f"sqlite:///{tmp_path}/built.db" if url.startswith("sqlite") else postgres()
     )
     assert described(engine) == described(built)
-    assert database.ready(engine) == ""
+    assert database.fault_of(engine) == ""
 
 
 def described(engine: sa.Engine) -> Any:
@@ -282,7 +285,7 @@ def test_a_group_is_answered_after_its_commit(engine: sa.Engine) -> None:
             (kept,) = committer.keep(
                 Request([decided(exposed.unit)], f"{number}-{i}", "body")
             ).result(20)
-            assert decision(engine, kept.id).unit == exposed.unit
+            assert read_decision(engine, kept.id).unit == exposed.unit
 
     at_once(client)
     committer.close()

@@ -9,9 +9,16 @@ import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
 from ml_workflow.experiments.lifecycle import end, exposures, kill, ramp, served, start
-from ml_workflow.store.database import open as open_database
-from ml_workflow.store.decisions import Decision, Outcome, Request, expose, keep, keep_outcomes
-from ml_workflow.store.experiments import Experiment, experiment, progress, running, strays_apart
+from ml_workflow.store.committer import write
+from ml_workflow.store.database import open_decisions
+from ml_workflow.store.decisions import Decision, Outcome, Request, write_outcomes
+from ml_workflow.store.experiments import (
+    Experiment,
+    count_strays,
+    current_experiment,
+    progress,
+    read_experiment,
+)
 from tests.conftest import called, surroundings
 
 UNITS = [str(unit) for unit in range(2000)]
@@ -19,7 +26,7 @@ UNITS = [str(unit) for unit in range(2000)]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_database(
+    engine = open_decisions(
         f"sqlite:///{tmp_path}/decisions.db"
         if request.param == "sqlite"
         else request.getfixturevalue("postgres")()
@@ -41,9 +48,9 @@ def arms(found: Experiment) -> dict[str, str]:
 
 def test_an_experiment_comes_back_as_started_and_has_salts_of_its_own(engine: sa.Engine) -> None:
     first = started(engine)
-    assert experiment(engine, "e") == running(engine, "credit") == first
+    assert read_experiment(engine, "e") == current_experiment(engine, "credit") == first
     end(engine, "e")
-    assert running(engine, "credit") is None
+    assert current_experiment(engine, "credit") is None
     second = started(engine, "f")
     assert len({first.inclusion_salt, first.arm_salt, second.inclusion_salt, second.arm_salt}) == 4
 
@@ -55,7 +62,7 @@ def test_one_experiment_a_task_and_one_name_ever(engine: sa.Engine) -> None:
     with pytest.raises(Refusal, match="has not ended"):
         started(engine, "f")
     with pytest.raises(Refusal, match="Did you mean 'e'"):
-        experiment(engine, "ee")
+        read_experiment(engine, "ee")
 
 
 def test_a_ramp_lets_units_in_and_moves_nobody(engine: sa.Engine) -> None:
@@ -72,14 +79,14 @@ def test_other_weights_or_another_metric_begin_a_phase_and_keep_salts_and_expose
     engine: sa.Engine,
 ) -> None:
     first = started(engine, inclusion=1.0)
-    stood = expose(engine, [one for one in exposures(first, UNITS, 1.0) if one])
+    stood = write(engine, [[one for one in exposures(first, UNITS, 1.0) if one]])[0]
     second, is_new = ramp(engine, "e", share=0.9)
     assert is_new and (second.inclusion_salt, second.arm_salt) == (
         first.inclusion_salt,
         first.arm_salt,
     )
     assert arms(second) != arms(first)
-    assert expose(engine, [one for one in exposures(second, UNITS, 2.0) if one]) == stood
+    assert write(engine, [[one for one in exposures(second, UNITS, 2.0) if one]])[0] == stood
     third, is_new = ramp(engine, "e", metric="profit")
     assert is_new and len(third.phases) == 3
     assert {one.phase for one in exposures(third, ["new"], 3.0) if one} == {3}
@@ -99,36 +106,36 @@ def test_a_killed_or_shadow_experiment_serves_the_current_process_and_records_th
         assert served(found, "release") == "current"
     with pytest.raises(Refusal, match="was killed"):
         ramp(engine, "e", inclusion=1.0)
-    assert running(engine, "credit") is not None, (
+    assert current_experiment(engine, "credit") is not None, (
         "a killed experiment goes on recording until it is ended"
     )
 
 
 def started_phases(engine: sa.Engine) -> list[dict[str, object]]:
-    return experiment(engine, "e").phases
+    return read_experiment(engine, "e").phases
 
 
 def test_progress_counts_by_phase_and_arm_without_counting_twice(engine: sa.Engine) -> None:
     found = started(engine, inclusion=1.0)
-    stood = expose(engine, [one for one in exposures(found, UNITS[:100], 1.0) if one])
+    stood = write(engine, [[one for one in exposures(found, UNITS[:100], 1.0) if one]])[0]
     made = [
         Decision(one.unit, None, "1", 0.5, "act", 10.0 + i, "e", one.arm_served)
         for one in stood
         for i in range(2)
     ]
-    keep(engine, [Request(made), Request([Decision("0", None, "1", 0.5, "act", 10.0)])])
-    keep_outcomes(
+    write(engine, [Request(made), Request([Decision("0", None, "1", 0.5, "act", 10.0)])])
+    write_outcomes(
         engine,
         [Outcome(float(i), 20.0, 20.0, made[0].id) for i in range(3)]
         + [Outcome(1.0, 20.0, 20.0, "unknown")],
     )
-    rows = {(row["phase"], row["arm"]): row for row in progress(engine, "e")}
+    rows = {(row.phase, row.arm): row for row in progress(engine, "e")}
     sizes = {arm: sum(one.arm_assigned == arm for one in stood) for arm in ("current", "release")}
-    assert {arm: (rows[1, arm]["units"], rows[1, arm]["decisions"]) for arm in sizes} == {
+    assert {arm: (rows[1, arm].units, rows[1, arm].decisions) for arm in sizes} == {
         arm: (n, 2 * n) for arm, n in sizes.items()
     }
-    assert sum(row["outcomes"] for row in rows.values()) == 3
-    assert strays_apart(engine) == 1
+    assert sum(row.outcomes for row in rows.values()) == 3
+    assert count_strays(engine) == 1
 
 
 def test_the_commands_from_start_to_end(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from ml_workflow.data.tables import read_table
 from ml_workflow.errors import Refusal
-from ml_workflow.store.address import hidden
-from ml_workflow.store.files import read
+from ml_workflow.store.address import without_secrets
+from ml_workflow.store.files import provenance
 from ml_workflow.task.file import as_task, read_task, task_path, write_task
 
 ROOT = Path(__file__).parents[2]
@@ -188,8 +188,8 @@ def test_a_secret_address_opens_the_database_and_is_noted_by_its_name(
     uri: str, database: str
 ) -> None:
     assert list(read_table(uri, database)["a"]) == [1, 2]
-    assert any(uri in name for name in read) and not any(
-        "hunter2" in f"{name}{sha}" for name, sha in read.items()
+    assert any(uri in name for name in provenance) and not any(
+        "hunter2" in f"{name}{sha}" for name, sha in provenance.items()
     )
 
 
@@ -219,7 +219,8 @@ def test_a_secret_that_is_no_address_is_refused_and_not_shown(
 def test_what_a_database_says_is_shown_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_URL", "x://hunter2")
     assert (
-        hidden("no hunter3 at x://hunter2", "${SECRET_URL}", "hunter3") == "no *** at ${SECRET_URL}"
+        without_secrets("no hunter3 at x://hunter2", "${SECRET_URL}", "hunter3")
+        == "no *** at ${SECRET_URL}"
     )
 
 
