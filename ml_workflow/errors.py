@@ -1,4 +1,4 @@
-"""The one exception for what a person can put right."""
+"""What goes wrong, in a sentence each: a Refusal where a person can put it right, else a Fault."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,6 +6,10 @@ from difflib import get_close_matches
 
 class Refusal(Exception):
     """What was given is wrong: one sentence that says what, where and what to do. Never a traceback."""
+
+
+class Fault(Exception):
+    """A work failed for a reason that is no fault of what was given."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

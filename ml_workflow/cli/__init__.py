@@ -3,11 +3,12 @@
 import os
 import sys
 
-import typer
+from typer import Typer
 
+from ..errors import Fault, Refusal
 from . import experiment, operate, project, releases, runs
 
-app = typer.Typer(
+app = Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -21,17 +22,14 @@ app.add_typer(experiment.app, name="experiment")
 
 def main() -> None:
     """Run the command line; exit status 2 for what was given wrong, 1 for a fault of ours."""
-    from ..errors import Refusal
-
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault(
-        "GOMP_SPINCOUNT", "10000"
-    )  # waiting threads spin briefly, then leave the core to others
+    # waiting threads spin briefly, then leave the core to others
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         app()
-    except Refusal as error:
+    except (Refusal, Fault) as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, Refusal) else 1)
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # typer's word for Ctrl-C
             raise
@@ -41,10 +39,8 @@ def main() -> None:
         )
         sys.exit(130)
     except Exception as error:
-        if type(error).__name__ != "Fault" and os.environ.get("ML_WORKFLOW_DEBUG"):
+        if os.environ.get("ML_WORKFLOW_DEBUG"):
             raise
-        print(
-            f"{error if type(error).__name__ == 'Fault' else f'A fault of ours: {type(error).__name__}: {str(error).partition(chr(10))[0]}'}",
-            file=sys.stderr,
-        )
+        line = str(error).partition("\n")[0]
+        print(f"A fault of ours: {type(error).__name__}: {line}", file=sys.stderr)
         sys.exit(1)

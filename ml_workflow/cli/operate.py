@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
 from ..errors import Refusal
 from .common import (
@@ -16,18 +16,19 @@ from .common import (
     repeat,
 )
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command()
 def monitor(
     task: Annotated[
-        str, typer.Argument(help="The name of a task, whose champion is watched.")
+        str, Argument(help="The name of a task, whose champion is watched.")
     ] = "credit",
     database: Database = DATABASE,
-    days: Annotated[float, typer.Option(min=0.05, help="The window: the last days.")] = 7,
+    days: Annotated[float, Option(min=0.05, help="The window: the last days.")] = 7,
 ) -> None:
-    """Hold the last decisions against what the champion learned from and promised; a line a finding. Status 3 where anything moved."""
+    """Hold the last decisions against what the champion learned from and promised; a line a
+    finding. Status 3 where anything moved."""
     from ..operate import monitor, page
 
     enter_project()
@@ -40,7 +41,7 @@ def monitor(
         f"{report.version}: {report.decisions:,} decisions in {days:g} days, {count} "
         f"Read {page.write_report(task, report)}"
     )
-    raise typer.Exit(3 if report.findings else 0)
+    raise Exit(3 if report.findings else 0)
 
 
 @app.command()
@@ -48,14 +49,13 @@ def retrain(
     task: TaskName = "credit",
     database: Database = DATABASE,
     every: Annotated[
-        str | None, typer.Option(help="Again and again after this time, such as 7d, until Ctrl-C.")
+        str | None, Option(help="Again and again after this time, such as 7d, until Ctrl-C.")
     ] = None,
-    on: Annotated[
-        str | None, typer.Option(help="drift: only when monitoring finds something.")
-    ] = None,
+    on: Annotated[str | None, Option(help="drift: only when monitoring finds something.")] = None,
     parameter: Parameters = None,
 ) -> None:
-    """Learn anew from the sources and what came of decisions; the challenger serves only if it surely earns more. Status 3 where it does not."""
+    """Learn anew from the sources and what came of decisions; the challenger serves only if it
+    surely earns more. Status 3 where it does not."""
     from ..serve.score import seconds
 
     enter_project()
@@ -64,7 +64,7 @@ def retrain(
     pause, values = seconds(every) if every else 0.0, checked_parameters(parameter)
     if every:
         repeat(lambda: retrain_once(task, database, on, values), every, pause)
-    raise typer.Exit(0 if retrain_once(task, database, on, values) else 3)
+    raise Exit(0 if retrain_once(task, database, on, values) else 3)
 
 
 def retrain_once(task: str, database: str, on: str | None, parameters: Any) -> bool:
@@ -80,11 +80,8 @@ def retrain_once(task: str, database: str, on: str | None, parameters: Any) -> b
     if on and not monitor(database, definition.name).findings:
         print(f"{definition.name}: nothing moved, so nothing is retrained.", flush=True)
         return True
-    display = RunDisplay(definition.question, usual_seconds(definition.name))
-    try:
+    with RunDisplay(definition.question, usual_seconds(definition.name)) as display:
         result = retrain(database, task, parameters, display)
-    finally:
-        display.stop()
     for warning in result.warnings:
         print(f"Note: {warning}.")
     print(result.reason, flush=True)
@@ -93,16 +90,12 @@ def retrain_once(task: str, database: str, on: str | None, parameters: Any) -> b
 
 @app.command()
 def simulate(
-    task: Annotated[
-        str, typer.Argument(help="The name of a task, whose champion decides.")
-    ] = "credit",
-    drift: Annotated[
-        str, typer.Option(help="none, covariate, concept, seasonal or broken.")
-    ] = "none",
-    months: Annotated[int, typer.Option(min=1, help="How many months are played.")] = 6,
+    task: Annotated[str, Argument(help="The name of a task, whose champion decides.")] = "credit",
+    drift: Annotated[str, Option(help="none, covariate, concept, seasonal or broken.")] = "none",
+    months: Annotated[int, Option(min=1, help="How many months are played.")] = 6,
     size: Annotated[
         float,
-        typer.Option(
+        Option(
             min=0,
             help="How strong the drift gets: standard deviations (covariate, seasonal) or the "
             "share of rows.",
@@ -110,7 +103,7 @@ def simulate(
     ] = 0.5,
     retrain: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--retrain",
             help="Retrain where something is found, at most once a quarter; one decision in "
             "fifty is left to chance.",
@@ -119,8 +112,9 @@ def simulate(
     seed: int = 0,
     parameter: Parameters = None,
 ) -> None:
-    """Play months of the task's traffic with drift put in, in var/simulated: what monitoring finds, and what retraining wins back."""
-    from ..data.joins import examples, sources
+    """Play months of the task's traffic with drift put in, in var/simulated: what monitoring finds,
+    and what retraining wins back."""
+    from ..data.joins import examples
     from ..decision.amounts import volume
     from ..operate.simulate import EXPLORE, Scenario, drift_named, sandbox
     from ..operate.simulate import simulate as play
@@ -130,9 +124,10 @@ def simulate(
 
     place = enter_project() / "var" / "simulated"
     definition, values = read_task(task_path(task)), checked_parameters(parameter)
-    name, table = definition.name, examples(definition, sources(definition))
-    explore = EXPLORE if retrain else 0.0
-    scenario = Scenario(table, months, volume(definition), drift_named(drift), size, explore, seed)
+    name, explore = definition.name, EXPLORE if retrain else 0.0
+    scenario = Scenario(
+        examples(definition), months, volume(definition), drift_named(drift), size, explore, seed
+    )
     first = None
     print(f"month  drift  {definition.value.currency} a decision  found")
     with sandbox(place / name, name) as database, RowsDisplay() as show:

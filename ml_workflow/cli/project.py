@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
 from ..errors import Refusal
-from .common import Query, task_argument
+from .common import Query, Target, task_argument
 
 if TYPE_CHECKING:
     from ..draft.draft import Guess
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command()
@@ -19,18 +19,19 @@ def check(
     task: Annotated[str, task_argument("A name in tasks/, or the path of a task file.")],
     table: Annotated[
         str | None,
-        typer.Option(help="A new table, held against the contract of the task's newest run."),
+        Option(help="A new table, held against the contract of the task's newest run."),
     ] = None,
     query: Query = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="With --table: put the rows that break the contract into this file, "
             "with the reason."
         ),
     ] = None,
 ) -> None:
-    """Is a task complete, do its sources answer? With --table: does a new table keep the contract? Runs nothing."""
+    """Is a task complete, do its sources answer? With --table: does a new table keep the contract?
+    Runs nothing."""
     from ..draft.check import check_task
     from ..task.checklist import checklist
 
@@ -66,11 +67,12 @@ def check_new_table(task: str, table: str, query: str | None, quarantine: Path |
 
 @app.command(name="task")
 def draft_task(
-    table: Annotated[str, typer.Argument(help="A file, a folder of files, or a database URL.")],
-    target: Annotated[str, typer.Option(help="The column to predict.")],
+    table: Annotated[str, Argument(help="A file, a folder of files, or a database URL.")],
+    target: Target,
     query: Query = None,
 ) -> None:
-    """Draft tasks/<name>.yaml from a table. Each guess stands there with its reason; nothing is run."""
+    """Draft tasks/<name>.yaml from a table. Each guess stands there with its reason; nothing is
+    run."""
     draft_and_print(table, target, query)
 
 
@@ -93,15 +95,14 @@ def print_guesses(guesses: "dict[str, Guess]") -> None:
 
 @app.command()
 def new(
-    place: Annotated[Path, typer.Argument(help="The folder of the new project, such as ../churn.")],
-    name: Annotated[str, typer.Option(help="Its name, which its task gets too.")],
-    data: Annotated[
-        str, typer.Option(help="Its table: a file, a folder of files, or a database URL.")
-    ],
-    target: Annotated[str, typer.Option(help="The column to predict.")],
+    place: Annotated[Path, Argument(help="The folder of the new project, such as ../churn.")],
+    name: Annotated[str, Option(help="Its name, which its task gets too.")],
+    data: Annotated[str, Option(help="Its table: a file, a folder of files, or a database URL.")],
+    target: Target,
     query: Query = None,
 ) -> None:
-    """Make a new repository from this template, with its own name, task and README, that takes later updates."""
+    """Make a new repository from this template, with its own name, task and README, that takes
+    later updates."""
     from ..run.new import new as make
 
     print_guesses(make(place, name, data, target, query))
@@ -113,7 +114,8 @@ def new(
 
 @app.command()
 def doctor() -> None:
-    """What this machine lacks for the project, and how to get it. Exit status 3 when something is missing that is not for tests alone."""
+    """What this machine lacks for the project, and how to get it. Exit status 3 when something is
+    missing that is not for tests alone."""
     from ..run.doctor import findings
 
     lacking = False
@@ -122,4 +124,4 @@ def doctor() -> None:
         state = f"missing{tests}: {finding.remedy}" if finding.remedy else "ok"
         print(f"{finding.name:<17} {finding.found}  {state}", flush=True)
         lacking = lacking or bool(finding.remedy and not finding.for_tests)
-    raise typer.Exit(3 if lacking else 0)
+    raise Exit(3 if lacking else 0)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option, Typer, confirm
 
 from ..errors import Refusal
 from .common import (
@@ -19,7 +19,7 @@ from .common import (
 )
 from .project import draft_and_print
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command()
@@ -28,24 +28,18 @@ def run(
         str, task_argument("A name in tasks/, the path of a task file, or a table with --target.")
     ],
     target: Annotated[
-        str | None, typer.Option(help="The column to predict: drafts a task for the table first.")
+        str | None, Option(help="The column to predict: drafts a task for the table first.")
     ] = None,
     query: Query = None,
     parameter: Parameters = None,
-    file: Annotated[
-        Path | None, typer.Option("-f", "--file", help="YAML file with parameters.")
-    ] = None,
+    file: Annotated[Path | None, Option("-f", "--file", help="YAML file with parameters.")] = None,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Run this stage and all after it anew.")
+        str | None, Option("--from", help="Run this stage and all after it anew.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="The last stage to run.")] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Reuse nothing from earlier runs.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Go on past a stage that says stop.")
-    ] = False,
-    kernels: Annotated[str, typer.Option(help="auto, warm or stock Jupyter kernels.")] = "auto",
+    until: Annotated[str | None, Option("--until", help="The last stage to run.")] = None,
+    fresh: Annotated[bool, Option("--fresh", help="Reuse nothing from earlier runs.")] = False,
+    force: Annotated[bool, Option("--force", help="Go on past a stage that says stop.")] = False,
+    kernels: Annotated[str, Option(help="auto, warm or stock Jupyter kernels.")] = "auto",
 ) -> None:
     """Take a task through the six notebooks, with a gate after each."""
     from ..run.kernels import kernels as start_kernels
@@ -69,23 +63,19 @@ def run(
         definition, _ = check_task(task)
         fresh_from = "00_define" if fresh else first
         plan = Plan(task, values, last, fresh_from, force, definition.name)
-        display = RunDisplay(definition.question, usual_seconds(definition.name))
-        try:
+        with RunDisplay(definition.question, usual_seconds(definition.name)) as display:
             record = run_stages(plan, pool, display)
-        finally:
-            display.stop()
     display.show_end(record)
-    raise typer.Exit(3 if record.outcome == "stop" else 0)
+    raise Exit(3 if record.outcome == "stop" else 0)
 
 
 @app.command()
 def sweep(
     file: Annotated[
-        Path, typer.Argument(help="The YAML file of the sweep, such as sweeps/penguins.yaml.")
+        Path, Argument(help="The YAML file of the sweep, such as sweeps/penguins.yaml.")
     ],
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Variants that run at the same time.")
-    ] = os.cpu_count() or 1,
+    jobs: Annotated[int, Option(min=1, help="Variants that run at the same time.")] = os.cpu_count()
+    or 1,
     scheduler: Scheduler = "",
 ) -> None:
     """Run every variant of a grid of parameters. What they share runs once."""
@@ -103,19 +93,17 @@ def sweep(
         f"{len(records) - len(failed)} of {len(records)} variants ended without a fault. "
         f"Compare them in {reports() / 'index.html'}"
     )
-    raise typer.Exit(0 if not failed else 2 if all(stage.refused for stage in failed) else 1)
+    raise Exit(0 if not failed else 2 if all(stage.refused for stage in failed) else 1)
 
 
 @app.command()
 def runs(
-    prune: Annotated[bool, typer.Option("--prune", help="Remove old runs, after asking.")] = False,
-    keep: Annotated[
-        int, typer.Option(min=0, help="With --prune: keep this many of the newest.")
-    ] = 20,
+    prune: Annotated[bool, Option("--prune", help="Remove old runs, after asking.")] = False,
+    keep: Annotated[int, Option(min=0, help="With --prune: keep this many of the newest.")] = 20,
     days: Annotated[
-        float, typer.Option(min=0, help="With --prune: keep those younger than this many days.")
+        float, Option(min=0, help="With --prune: keep those younger than this many days.")
     ] = 7,
-    yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask.")] = False,
+    yes: Annotated[bool, Option("--yes", help="With --prune: do not ask.")] = False,
 ) -> None:
     """List the runs with outcome and size. With --prune, old ones are removed."""
     from ..run.pruning import kept_runs, removable, remove
@@ -138,10 +126,7 @@ def runs(
             "latest are kept."
         )
     elif prune and (
-        yes
-        or typer.confirm(
-            f"Remove {len(old)} runs, from {old[-1].record.run} to {old[0].record.run}?"
-        )
+        yes or confirm(f"Remove {len(old)} runs, from {old[-1].record.run} to {old[0].record.run}?")
     ):
         remove(old)
         left = sum(run.size for run in kept_runs()) / 1e6

@@ -1,4 +1,4 @@
-"""What the terminal shows while work goes on: the stage under way, variants, rows, and the time left."""
+"""What the terminal shows while work goes on: the stage under way, variants, rows, time left."""
 
 import time
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ class TimeLeft(ProgressColumn):
 
 
 class RunDisplay(Display):
-    """What a run shows: on a terminal the stage under way and its time, and a line for each ended."""
+    """What a run shows: a line for each stage that ended and, on a terminal, the one under way."""
 
     def __init__(self, question: str, usual: dict[str, float]) -> None:
         console = Console(highlight=False, soft_wrap=True)
@@ -57,12 +57,9 @@ class RunDisplay(Display):
     def __call__(self, event: str, stage: "Stage") -> None:
         """Show that a stage begins or has ended."""
         if event == "start":
-            self.add_task(stage.name, total=None)
-            self.start()
+            self.line = self.add_task(stage.name, total=None)
             return
-        self.stop()
-        for task in self.task_ids:
-            self.remove_task(task)
+        self.remove_task(self.line)
         colour = "green" if stage.go else "red"
         self.console.print(
             f"[{colour}]{stage.name:<12}[/{colour}] "

@@ -13,7 +13,7 @@ from ..model.registry import champion
 from ..model.release import Release
 from ..statistics.drift import compare_categories, judge_shifts
 from ..store.database import open_decisions
-from .reference import Reference, evaluation, reference_of, score_columns, window_from
+from .reference import Reference, losses_of, reference_of, score_columns, window_from
 from .traffic import HOUR, OutcomeSums, Traffic, rows_as_given, traffic_of
 
 BUSY = 20  # decisions from which an hour without any is no chance
@@ -25,9 +25,9 @@ class Observation(NamedTuple):
     """What the decisions database holds of a window.
 
     `traffic` is the task's up to `end`, in seconds since 1970, and the window its last `span`
-    seconds. `rows` are a sample as given, `scores` those that the release decided by, `matured` an
-    evaluation of its decisions whose outcomes have had time to arrive, `outcomes` the sums over
-    all of these, and `outcomes_before` those of the span before.
+    seconds. `rows` are a sample as given, `scores` those that the release decided by, `losses`
+    those of its decisions whose outcomes have had time to arrive, `outcomes` the sums over all of
+    these, and `outcomes_before` those of the span before.
     """
 
     release: Release
@@ -36,7 +36,7 @@ class Observation(NamedTuple):
     span: float
     rows: pd.DataFrame
     scores: pd.DataFrame
-    matured: pd.DataFrame
+    losses: pd.DataFrame
     outcomes: OutcomeSums
     outcomes_before: OutcomeSums
 
@@ -53,7 +53,7 @@ class Observation(NamedTuple):
     @property
     def window(self) -> Window:
         """The window as it is held against the reference."""
-        return window_from(self.rows, self.scores, self.matured)
+        return window_from(self.rows, self.scores, self.losses)
 
 
 class Report(NamedTuple):
@@ -111,7 +111,7 @@ def observe(
         span,
         rows_as_given(contract, sample)[list(contract)],
         score_columns(sample[sample["own"] == 1]),
-        evaluation(kind, rows_as_given(contract, known), known),
+        losses_of(kind, rows_as_given(contract, known), known),
         mature.outcome_sums(limit),
         earlier.outcome_sums(limit),
     )

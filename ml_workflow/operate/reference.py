@@ -19,20 +19,25 @@ ROWS = 8000  # rows of the training part that a window is held against, as in 04
 
 
 class Reference(NamedTuple):
-    """Rows of a training part, strongest columns first, and the `evaluation` of the holdout."""
+    """What a release learned from and what its holdout showed.
+
+    `inputs` are rows of the training part, strongest columns first; `holdout` has score, action
+    and value of each row, `losses` is what `losses_of` gives for it.
+    """
 
     inputs: pd.DataFrame
     holdout: pd.DataFrame
+    losses: pd.DataFrame
 
     @property
     def scores(self) -> pd.DataFrame:
         """The holdout's scores, a column each."""
-        return self.holdout.filter(regex="^score ")
+        return score_columns(self.holdout)
 
     @property
     def window(self) -> Window:
         """The reference window that drift is measured from."""
-        return window_from(self.inputs, self.scores, self.holdout)
+        return window_from(self.inputs, self.scores, self.losses)
 
 
 def reference_of(release: Release) -> Reference:
@@ -61,17 +66,16 @@ def _reference_of_run(release: Release) -> Reference:
     table = inputs(release.task, development.sample(min(len(development), ROWS), random_state=0))
     strongest = [c for c in read_json(files / "dataset.json")["strengths"] if c in table]
     others = table.columns.difference(strongest, sort=False)
+    own = scores.filter(regex="^release_score").to_numpy()
     decisions = pd.DataFrame(
         {
-            "score": scores.filter(regex="^release_score").to_numpy().tolist(),
+            "score": (own[:, 0] if own.shape[1] == 1 else own).tolist(),
             "action": scores["release_decision"],
             "value": scores["release_value"],
         }
     )
-    return Reference(
-        table[[*strongest, *others]].reset_index(drop=True),
-        evaluation(release.kind, holdout, decisions),
-    )
+    rows = table[[*strongest, *others]].reset_index(drop=True)
+    return Reference(rows, decisions, losses_of(release.kind, holdout, decisions))
 
 
 def score_columns(decisions: pd.DataFrame) -> pd.DataFrame:
@@ -79,26 +83,21 @@ def score_columns(decisions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(decisions["score"].tolist(), dtype=float).add_prefix("score ")
 
 
-def evaluation(kind: Kind, rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
-    """The scores, action and value of each decision, and its loss and residual.
+def losses_of(kind: Kind, rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """Loss and residual (outcome less score) of the decisions whose value gives the outcome away.
 
-    Decisions have score, action and value. A residual is outcome less score; both are missing
-    where the value does not give the outcome away.
+    Decisions have score, action and value.
     """
-    scores, classes = score_columns(decisions), class_indices(kind, rows, decisions)
-    parts = [scores, decisions[["action", "value"]].reset_index(drop=True)]
-    frame = pd.concat(parts, axis=1).assign(loss=np.nan, residual=np.nan)
+    classes = class_indices(kind, rows, decisions)
     known = ~np.isnan(classes)
-    if known.any():
-        own, outcomes = scores[known].to_numpy(), classes[known].astype(int)
-        own = own[:, 0] if own.shape[1] == 1 else own
-        window = window_of(rows[known], own, outcomes, kind.losses(own, outcomes))
-        frame.loc[known, "loss"], frame.loc[known, "residual"] = window.losses, window.gaps
-    return frame
+    if not known.any():
+        return pd.DataFrame({"loss": [], "residual": []}, dtype=float)
+    scores, outcomes = np.array(decisions["score"][known].tolist()), classes[known].astype(int)
+    window = window_of(rows[known], scores, outcomes, kind.losses(scores, outcomes))
+    return pd.DataFrame({"loss": window.losses, "residual": window.gaps})
 
 
-def window_from(inputs: pd.DataFrame, scores: pd.DataFrame, outcomes: pd.DataFrame) -> Window:
-    """Rows of inputs, scores, and an evaluation's losses and residuals, to be compared."""
-    known = outcomes.dropna(subset=["loss"])
-    losses, residuals = known["loss"].to_numpy(), known["residual"].to_numpy()
-    return Window(inputs, scores if len(scores) else None, losses, residuals)
+def window_from(inputs: pd.DataFrame, scores: pd.DataFrame, losses: pd.DataFrame) -> Window:
+    """Rows of inputs, scores, losses and residuals, to be compared."""
+    known = [losses[name].to_numpy() for name in ("loss", "residual")]
+    return Window(inputs, scores if len(scores) else None, *known)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..data.joins import examples, sources
+from ..data.joins import examples
 from ..decision.kinds import Array, Kind, kind_of
 from ..errors import Refusal
 from ..model.registry import aliases, champion, promote, registered, versions
@@ -70,7 +70,7 @@ def retrain(
             version, release = champion(task.name)
             kind = kind_of(task, release.kind.classes)
             feedback = recent_feedback(url, kind, version, release, now or time.time())
-            table = examples(task, sources(task))
+            table = examples(task)
             check_sources(release, table)
             new = training_table(kind, release, feedback, table)
             record = run_notebooks(task, new, parameters, tell)
