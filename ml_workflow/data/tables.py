@@ -10,17 +10,16 @@ import duckdb
 import pandas as pd
 
 from ..errors import Refusal
-from ..store.address import connected, first_line, is_database
-from ..store.files import read, reading, root
+from ..store.address import connection_to, first_line, is_database
+from ..store.files import provenance, root, track
 
-
-def content_hash(frame: pd.DataFrame) -> str:
-    "SHA-256 over the rows and column names."
-    rows = pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
-    return hashlib.sha256(rows + "|".join(map(str, frame.columns)).encode()).hexdigest()
-
-
-FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"} | {
+PACKED = (".gz", ".zst")
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
     ".json": "json",
     ".jsonl": "json",
     ".ndjson": "json",
@@ -29,15 +28,17 @@ FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", "
 }
 
 
+def content_hash(frame: pd.DataFrame) -> str:
+    """SHA-256 over the rows and column names."""
+    rows = pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
+    return hashlib.sha256(rows + "|".join(map(str, frame.columns)).encode()).hexdigest()
+
+
 def read_table(uri: str, query: str | None = None) -> pd.DataFrame:
-    """One table, columns named by text; a database URL needs a `query`. Raises Refusal in a sentence."""
+    """One table, columns named by text; a database URL needs a `query`. Raises Refusal."""
     frame = read_database(uri, query) if is_database(uri) else read_files(uri)
     frame.columns = [str(column) for column in frame.columns]
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise Refusal(
-            f"{uri} has more than one column named {repeated[0]!r}: rename them, then run again."
-        )
+    check_names(uri, list(frame.columns))
     if frame.empty:
         raise Refusal(
             f"{uri} has no rows: give a table with at least one row for each class of the target."
@@ -45,27 +46,34 @@ def read_table(uri: str, query: str | None = None) -> pd.DataFrame:
     return frame
 
 
+def check_names(place: str, names: list[str]) -> None:
+    """Refuse a table in which two columns have one name."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise Refusal(
+            f"{place} has more than one column named {repeated[0]!r}: rename them, then run again."
+        )
+
+
 def read_files(uri: str) -> pd.DataFrame:
     """A file, or the files of a folder one below the other."""
-    path = Path(uri).expanduser()
-    path = path if path.is_absolute() else root() / path
+    path = root() / Path(uri).expanduser()
     if not path.exists():
         raise Refusal(
             f"The source {uri} does not exist (looked at {path}): correct `uri` in the task file."
         )
-    parts = sorted(p for p in reading(path).iterdir() if format_of(p)) if path.is_dir() else [path]
+    if not path.is_dir():
+        return read_file(path)
+    parts = sorted(part for part in track(path).iterdir() if format_of(part))
     if not parts:
         raise Refusal(f"The folder {uri} holds no CSV, Parquet, JSON or Excel file.")
-    return (
-        pd.concat([read_file(part) for part in parts], ignore_index=True)
-        if len(parts) > 1
-        else read_file(parts[0])
-    )
+    frames = [read_file(part) for part in parts]
+    return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
 
 def format_of(path: Path) -> str | None:
-    """csv, parquet, json or excel by the name's ending (.gz and .zst are looked through), else None."""
-    endings = [ending for ending in path.suffixes if ending not in (".gz", ".zst")]
+    """csv, parquet, json or excel by the name's ending (.gz and .zst are looked through)."""
+    endings = [ending for ending in path.suffixes if ending not in PACKED]
     return FORMATS.get(endings[-1].lower()) if endings and not path.name.startswith(".") else None
 
 
@@ -83,7 +91,7 @@ def read_file(path: Path) -> pd.DataFrame:
             f"{path.name} is no table that can be read: give CSV, Parquet, JSON lines or Excel."
         )
     try:
-        return readers[kind](reading(path))
+        return readers[kind](track(path))
     except Refusal:
         raise
     except Exception as error:
@@ -91,61 +99,51 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def read_json(path: Path) -> pd.DataFrame:
-    """JSON lines; JSON has no dates, so texts that all read as ISO dates are moments."""
+    """JSON lines; JSON has no dates, so texts that all read as ISO dates are times."""
     frame = duckdb.read_json(str(path)).df()
     for name in frame.select_dtypes(["object", "string"]):
-        known = frame[name].dropna()
-        if len(known) and known.astype(str).str.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)").all():
+        known = frame[name].dropna().astype(str)
+        if len(known) and known.str.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)").all():
             with suppress(ValueError):
                 frame[name] = pd.to_datetime(frame[name], format="ISO8601")
     return frame
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV file: separator, header, types and encoding are found out; names stay as they stand in the file."""
+    """A CSV file: separator, header, types and encoding are found out; names stay as they are."""
     if path.stat().st_size == 0:
         raise Refusal(f"{path.name} is empty: give a table with a header and rows.")
-    if path.suffix not in (".gz", ".zst") and b"\0" in path.read_bytes()[:4096]:
-        raise Refusal(f"{path.name} cannot be read as csv: it holds bytes that are no text.")
-    if path.suffix not in (".gz", ".zst") and not _is_utf8(path):
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "table.csv"
-            copy.write_text(path.read_text(encoding="cp1252", errors="replace"), encoding="utf-8")
-            return _sniffed(copy)
-    return _sniffed(path)
+    if path.suffix in PACKED or _is_utf8(path):
+        return _sniffed(path, path.name)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "table.csv"
+        copy.write_text(path.read_text(encoding="cp1252", errors="replace"), encoding="utf-8")
+        return _sniffed(copy, path.name)
 
 
-def _sniffed(path: Path) -> pd.DataFrame:
-    connection = duckdb.connect()
-    try:
-        relation = connection.read_csv(str(path), sample_size=-1, null_padding=False)
-        header = connection.sql(
-            f"SELECT * FROM read_csv({_quoted(str(path))}, all_varchar=true, header=false, sample_size=1000) LIMIT 2"
-        ).df()
-        frame = relation.df()
-    finally:
-        connection.close()
-    if len(header) < 2:
+def _sniffed(path: Path, name: str) -> pd.DataFrame:
+    """The table of a CSV file; DuckDB renames columns of one name, so these are looked for."""
+    with duckdb.connect() as connection:
+        frame = connection.read_csv(str(path), sample_size=-1, null_padding=False).df()
+        rows = connection.read_csv(str(path), all_varchar=True, header=False, sample_size=1000)
+        lines = rows.limit(2).fetchall()
+    if len(lines) < 2:
         raise Refusal(
-            f"{path.name} has no rows below its first line: give a table with a header and rows."
+            f"{name} has no rows below its first line: give a table with a header and rows."
         )
-    first = [str(name) for name in header.iloc[0]]
-    repeated = {name for name in first if first.count(name) > 1 and name not in ("None", "nan", "")}
-    if repeated and any(f"{name}_1" in frame.columns for name in repeated):
-        raise Refusal(
-            f"{path.name} has more than one column named {sorted(repeated)[0]!r}: rename them, then run again."
-        )
+    header = [cell for cell in lines[0] if cell and f"{cell}_1" in frame.columns]
+    check_names(name, header)
     return frame
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _is_utf8(path: Path) -> bool:
+    """Whether a file's text is UTF-8; refused where it is no text."""
+    with path.open("rb") as file:
+        if b"\0" in file.read(4096):
+            raise Refusal(f"{path.name} cannot be read as csv: it holds bytes that are no text.")
     try:
-        with path.open(encoding="utf-8") as file:
-            while file.read(1 << 20):
+        with path.open(encoding="utf-8") as text:
+            while text.read(1 << 20):
                 pass
         return True
     except UnicodeDecodeError:
@@ -153,14 +151,14 @@ def _is_utf8(path: Path) -> bool:
 
 
 def read_database(uri: str, query: str | None) -> pd.DataFrame:
-    """The rows of a query, noted by their content; the URL's ${NAME} are taken from the environment."""
+    """The rows of a query, tracked by content; the URL's ${NAME} come from the environment."""
     from sqlalchemy import text
 
     if not query:
         raise Refusal(
             f"The source {uri} is a database: say in the task file which rows by `query: SELECT …`."
         )
-    with connected(uri) as connection:
+    with connection_to(uri) as connection:
         frame = pd.read_sql(text(query), connection)
-    read[f"query:{uri}:{query}"] = str(pd.util.hash_pandas_object(frame.astype(str)).sum())
+    provenance[f"query:{uri}:{query}"] = str(pd.util.hash_pandas_object(frame.astype(str)).sum())
     return frame

@@ -64,7 +64,7 @@ def _columns_named(frame: pd.DataFrame, texts: Iterable[str]) -> pd.DataFrame:
 
 
 @contextmanager
-def connected(examples: pd.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
+def sandbox(examples: pd.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
     """This thread's connection, in which the frame is `examples` and nothing else is to be had.
 
     Opening one costs many times what computing a row does.
@@ -82,7 +82,7 @@ def _computed(texts: Mapping[str, str], columns: pd.DataFrame) -> dict[str, np.n
     """Expressions that were checked, in one query."""
     terms = ", ".join(f"({text}) AS value_{i}" for i, text in enumerate(texts.values()))
     try:
-        with connected(columns) as connection:
+        with sandbox(columns) as connection:
             answer = connection.execute(f"SELECT {terms} FROM examples").df()
     except duckdb.Error as error:
         if len(texts) > 1:  # one by one, to say which
@@ -94,7 +94,7 @@ def _computed(texts: Mapping[str, str], columns: pd.DataFrame) -> dict[str, np.n
 
 def check(place: str, text: str, frame: pd.DataFrame) -> None:
     """Refuse anything but an expression over the frame's columns, in one sentence."""
-    with connected(frame.head(0)) as connection:
+    with sandbox(frame.head(0)) as connection:
         check_parts(connection, place, text, "an expression over the table's columns")
         try:
             sums_up = connection.sql(f"SELECT ({text}) AS value FROM examples").fetchall()
