@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ FAULTS = {
     "malformed": "is damaged: restore it from a backup",
 }
 """What SQLite says, or PostgreSQL's code: what is wrong."""
+
+OURS = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.NotSupportedError)
+"""Errors of the program that asks, not of the database, unless FAULTS knows their code."""
+SILENT = "does not answer: check that its server runs and that ML_WORKFLOW_DATABASE is right"
+"""What is wrong where the database says nothing that FAULTS knows."""
 
 
 class Unavailable(Refusal):
@@ -119,14 +124,8 @@ def open_decisions(url: str) -> sa.Engine:
     """
     engine = connect(url)
     if engine.dialect.name == "sqlite":
-        folder = Path(str(engine.url.database)).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Unavailable(
-                f"The decisions database cannot be kept in {folder}: {error.strerror}. Make the "
-                "folder, or name another database by ML_WORKFLOW_DATABASE."
-            ) from None
+        with suppress(OSError):  # opening it then fails, and says so
+            Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # where several processes may find it empty at once
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(BUILDING)))
@@ -245,22 +244,13 @@ def _sentences(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        code = getattr(getattr(error, "orig", None), "sqlstate", None)
+        cause = getattr(error, "orig", None) or error
+        code = getattr(cause, "sqlstate", None)
         if isinstance(error, OURS) and code not in FAULTS:
             raise
-        raise Unavailable(_sentence(engine, error, code)) from error
-
-
-OURS = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.NotSupportedError)
-"""Errors of the program that asks, not of the database, unless FAULTS knows their code."""
-
-
-def _sentence(engine: sa.Engine, error: Exception, code: str | None) -> str:
-    """What is wrong with the database, without its user, password or rows."""
-    message = f"{code or ''} {first_line(getattr(error, 'orig', None) or error)}"
-    unknown = "does not answer: check that its server runs and that ML_WORKFLOW_DATABASE is right"
-    fault = next((fault for sign, fault in FAULTS.items() if sign in message), unknown)
-    return f"{_name(engine)} {fault}."
+        message = f"{code} {first_line(cause)}"
+        faults = (fault for sign, fault in FAULTS.items() if sign in message)
+        raise Unavailable(f"{_name(engine)} {next(faults, SILENT)}.") from error
 
 
 def _name(engine: sa.Engine) -> str:

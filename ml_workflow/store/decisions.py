@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
 from itertools import islice
 from math import isfinite
 from secrets import token_hex
@@ -21,6 +20,18 @@ CHUNK = 500
 """Values in one statement's list."""
 ADOPTION = 611_953
 """PostgreSQL's lock: outcomes find their decisions while no decision is being written."""
+BEFORE = decisions.alias()
+LAST = (
+    sa.select(BEFORE.c.id)
+    .where(BEFORE.c.unit == strays.c.unit, BEFORE.c.time <= strays.c.event_time)
+    .order_by(BEFORE.c.time.desc(), BEFORE.c.position.desc())
+    .limit(1)
+)
+ADOPTABLE = sa.select(
+    decisions.c.id.label("decision"),
+    *strays.c["idempotency_key", "value", "event_time", "arrival_time"],
+).join(decisions, decisions.c.id == sa.func.coalesce(strays.c.decision, LAST.scalar_subquery()))
+"""Strays as outcomes of the decision they name, or of the unit's last one before the event."""
 Row: TypeAlias = dict[str, Any]
 
 
@@ -186,20 +197,11 @@ def write_exposures(connection: sa.Connection, group: Sequence[Exposure]) -> lis
     To be called within a transaction that writes.
     """
     first = {exposure[:2]: exposure for exposure in reversed(group)}
-    stored = _exposed(connection, first)
-    missing = [first[pair] for pair in sorted(first.keys() - stored.keys())]
-    _insert_new(connection, exposures, [exposure._asdict() for exposure in missing])
-    stored |= _exposed(connection, [exposure[:2] for exposure in missing])
+    _insert_new(connection, exposures, [first[pair]._asdict() for pair in sorted(first)])
+    pair = sa.tuple_(exposures.c.experiment, exposures.c.unit)
+    rows = _matching(connection, sa.select(exposures), pair, first)
+    stored = {row[:2]: Exposure(*row) for row in rows}
     return [stored[exposure[:2]] for exposure in group]
-
-
-def _exposed(
-    connection: sa.Connection, pairs: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], Exposure]:
-    """The exposures that stand for pairs of experiment and unit."""
-    key = sa.tuple_(exposures.c.experiment, exposures.c.unit)
-    rows = _matching(connection, sa.select(exposures), key, pairs)
-    return {(row.experiment, row.unit): Exposure(*row) for row in rows}
 
 
 def write_outcomes(engine: sa.Engine, group: Sequence[Outcome]) -> OutcomeCounts:
@@ -247,23 +249,11 @@ def _contents(
 
 def _adopt(connection: sa.Connection, column: str, values: Iterable[str]) -> None:
     """Move the strays with these values, whose decision stands there by now, to the outcomes."""
-    rows = _matching(connection, _adoptable(), strays.c[column], values)
+    rows = _matching(connection, ADOPTABLE, strays.c[column], values)
     adopted = [row._asdict() for row in rows]
     _insert_new(connection, outcomes, adopted)
     for keys in chunks(row["idempotency_key"] for row in adopted):
         connection.execute(strays.delete().where(strays.c.idempotency_key.in_(keys)))
-
-
-@cache
-def _adoptable() -> sa.Select[Any]:
-    """Strays as outcomes of the decision they name, or of the unit's last one before the event."""
-    own = decisions.alias()
-    last = sa.select(own.c.id).where(own.c.unit == strays.c.unit, own.c.time <= strays.c.event_time)
-    last = last.order_by(own.c.time.desc(), own.c.position.desc()).limit(1)
-    decision = sa.func.coalesce(strays.c.decision, last.scalar_subquery())
-    content = (strays.c[name] for name in outcomes.columns.keys() if name != "decision")
-    query = sa.select(decisions.c.id.label("decision"), *content)
-    return query.select_from(strays.join(decisions, decisions.c.id == decision))
 
 
 def _insert_new(
@@ -272,15 +262,12 @@ def _insert_new(
     """Insert the rows that are not there by their keys; of these the values of the named column."""
     if not rows:
         return set()
-    result = connection.execute(_insert(connection.dialect.name, table, returning), rows)
-    return set(result.scalars()) if returning else set()
-
-
-@cache
-def _insert(dialect: str, table: sa.Table, returning: str | None) -> Any:
-    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
-    statement = insert(table).on_conflict_do_nothing()
-    return statement.returning(table.c[returning]) if returning else statement
+    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    if not returning:
+        connection.execute(statement, rows)
+        return set()
+    return set(connection.scalars(statement.returning(table.c[returning]), rows))
 
 
 def _matching(

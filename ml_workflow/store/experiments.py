@@ -61,11 +61,10 @@ def add_experiment(engine: sa.Engine, new: Experiment) -> None:
 def change_experiment(
     engine: sa.Engine, name: str, change: Callable[[Experiment], Experiment]
 ) -> Experiment:
-    """The experiment as changed, read and written in one transaction; salts, task and plan stay."""
+    """The experiment as changed, read and written in one transaction."""
     with writing(engine) as connection:
         new = change(_named(connection, name, lock=True))
-        values = {key: getattr(new, key) for key in ("phases", "killed", "ended")}
-        connection.execute(experiments.update().where(experiments.c.id == name).values(values))
+        connection.execute(experiments.update().where(experiments.c.id == name), vars(new))
     return new
 
 

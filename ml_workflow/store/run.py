@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from html import escape
@@ -13,15 +14,28 @@ import pandas as pd
 import yaml
 
 from ..errors import Refusal
-from . import files
-from .files import read_frame, read_json, root, write_frame, write_json
+from .files import (
+    modules,
+    name_of,
+    provenance,
+    read_frame,
+    read_json,
+    root,
+    track,
+    write_frame,
+    write_json,
+)
 
 STAGES = ("00_define", "01_research", "02_dataset", "03_poc", "04_scale", "05_abtest")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A stage's answer: go or stop, in one sentence, with the figures ([lower, estimate, upper] or a number) behind it."""
+    """A stage's answer: go or stop, in one sentence, with the figures behind it.
+
+    A figure is a number or [lower, estimate, upper]. `outcome` is the word of a stage that answers
+    with more than go and stop, such as `keep running`.
+    """
 
     go: bool
     answer: str
@@ -29,58 +43,70 @@ class Verdict:
     outcome: str = ""
 
     @property
-    def said(self) -> str:
-        """The answer as it stands behind its outcome's word, which it then does not repeat."""
-        rest = self.answer.removeprefix(
-            f"{(self.outcome or ('go' if self.go else 'stop')).capitalize()}: "
-        )
+    def word(self) -> str:
+        """The verdict in a word or two: its outcome, or else go or stop."""
+        return self.outcome or ("go" if self.go else "stop")
+
+    @property
+    def sentence(self) -> str:
+        """The answer as it stands behind the verdict's word, which it then does not repeat."""
+        rest = self.answer.removeprefix(f"{self.word.capitalize()}: ")
         return rest[:1].upper() + rest[1:]
 
     def _repr_html_(self) -> str:
-        word, colour = ("GO", "#1a7f4b") if self.go else ("STOP", "#b3261e")
-        if self.outcome:
-            word, colour = (
-                self.outcome.upper(),
-                colour if self.outcome != "keep running" else "#8a5a00",
-            )
+        colour = "#1a7f4b" if self.go else "#b3261e"
+        if self.outcome == "keep running":
+            colour = "#8a5a00"
         return (
-            f'<div class="verdict" style="border-left:6px solid {colour};padding:.6em 1em;margin:.6em 0;font-size:1.15em">'
-            f'<b style="color:{colour}">{word}</b>&ensp;{escape(self.said)}</div>'
+            f'<div class="verdict" style="border-left:6px solid {colour};padding:.6em 1em;'
+            f'margin:.6em 0;font-size:1.15em"><b style="color:{colour}">{self.word.upper()}</b>'
+            f"&ensp;{escape(self.sentence)}</div>"
         )
 
 
+@dataclass(frozen=True)
 class Run:
-    """One folder under reports/: its files, by name. A missing input is read from the newest run, which is said."""
+    """A folder of reports/: the files of a run, by name."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files = folder / "files"
+    folder: Path
+
+    @property
+    def files(self) -> Path:
+        """Where the files are that stages hand on."""
+        return self.folder / "files"
 
     def input(self, name: str, made_by: str) -> Path:
-        """The path of a file that an earlier stage made; that it was read is noted."""
-        own = self.files / name
-        if own.exists():
-            return files.track(own.resolve())
-        for folder in self._others():
-            if (path := folder / "files" / name).exists():
-                print(f"{name} is read from the newest run, {folder.resolve().name}.")
-                return files.track(path.resolve())
+        """The path of a file that an earlier stage made, which is tracked.
+
+        One that is missing here is read from the newest run that holds it, which is said; raises
+        Refusal, which names the stage, where none does.
+        """
+        for folder in self._folders():
+            path = folder / "files" / name
+            if path.exists():
+                if folder is not self.folder:
+                    print(f"{name} is read from the newest run, {folder.resolve().name}.")
+                return track(path.resolve())
         raise Refusal(
-            f"{name} is missing in {self.folder.name}, and no run of its task holds it: run nbs/{made_by}.ipynb first."
+            f"{name} is missing in {self.folder.name}, and no run of its task holds it: "
+            f"run nbs/{made_by}.ipynb first."
         )
 
-    def _others(self) -> list[Path]:
-        """Runs to read from, the newest first; of its own task, where this folder has one: another's files would tell of other rows."""
-        own = self.files / "task.yaml"
-        if not own.exists():
-            return [reports() / "latest"]
-        task = yaml.safe_load(files.track(own).read_text(encoding="utf-8"))["name"]
-        named = re.compile(re.escape(task) + r"-\d{8}T\d{6}-[0-9a-f]{6}")
-        return sorted(
-            (path for path in reports().iterdir() if named.fullmatch(path.name)),
-            key=lambda path: path.name,
-            reverse=True,
-        )
+    def _folders(self) -> Iterator[Path]:
+        """This run's folder, then those of others, the newest first.
+
+        They are of its own task, where this folder has one: others tell of other rows.
+        """
+        yield self.folder
+        task = self.files / "task.yaml"
+        if not task.exists():
+            yield reports() / "latest"
+            return
+        name = re.escape(yaml.safe_load(track(task).read_text(encoding="utf-8"))["name"])
+        runs = re.compile(rf"{name}-\d{{8}}T\d{{6}}-[0-9a-f]{{6}}")
+        for folder in sorted(reports().iterdir(), reverse=True):
+            if runs.fullmatch(folder.name):
+                yield folder
 
     def output(self, name: str) -> Path:
         """The path of a file that this stage makes."""
@@ -103,15 +129,16 @@ class Run:
         return write_json(self.output(name), content)
 
     def finish(self, stage: str, verdict: Verdict) -> Verdict:
-        """Keep the stage's verdict with what this process has read and imported; give the verdict to show."""
-        note = {"verdict": asdict(verdict), "files": self._inputs(), "modules": files.modules()}
-        write_json(self.output(f"{stage}.json"), note)
-        return verdict
+        """Write the stage's verdict with what this process has read and imported.
 
-    def _inputs(self) -> dict[str, str]:
-        """What was read: the run's own files by their name, others by their path from the root."""
-        own = f"{files.name_of(self.files.resolve())}/"
-        return {name.removeprefix(own): sha for name, sha in files.provenance.items()}
+        The run's own files are noted by their name, others by their path from the root; the verdict
+        is given back to be shown.
+        """
+        own = f"{name_of(self.files.resolve())}/"
+        files = {name.removeprefix(own): sha for name, sha in provenance.items()}
+        content = {"verdict": asdict(verdict), "files": files, "modules": modules()}
+        self.write_json(f"{stage}.json", content)
+        return verdict
 
 
 def reports() -> Path:

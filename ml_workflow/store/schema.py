@@ -16,8 +16,8 @@ def text(name: str, *more: Any, **options: Any) -> "sa.Column[str]":
     return sa.Column(name, sa.String, *more, **{"nullable": False, **options})
 
 
-def time(name: str, **options: Any) -> "sa.Column[float]":
-    """A column of seconds since 1970 that are always there, unless said otherwise."""
+def number(name: str, **options: Any) -> "sa.Column[float]":
+    """A column of numbers that are always there, unless said otherwise."""
     return sa.Column(name, sa.Double, **{"nullable": False, **options})
 
 
@@ -31,8 +31,8 @@ experiments = sa.Table(
     sa.Column("phases", JSON, nullable=False),  # one entry a phase, the first is phase 1
     sa.Column("plan", JSON, nullable=False),
     sa.Column("shadow", sa.Boolean, nullable=False, default=False),
-    time("killed", nullable=True),
-    time("ended", nullable=True),
+    number("killed", nullable=True),
+    number("ended", nullable=True),
 )
 exposures = sa.Table(
     "exposures",
@@ -42,14 +42,14 @@ exposures = sa.Table(
     text("arm_assigned"),
     text("arm_served"),
     sa.Column("phase", sa.Integer, nullable=False),
-    time("time"),
+    number("time"),
 )
 requests = sa.Table(
     "requests",
     metadata,
     text("key", primary_key=True),
     text("body"),  # SHA-256
-    time("time"),
+    number("time"),
 )
 decisions = sa.Table(
     "decisions",
@@ -64,9 +64,9 @@ decisions = sa.Table(
     text("version"),
     sa.Column("score", JSON),
     text("action"),
-    sa.Column("propensity", sa.Double),
+    number("propensity", nullable=True),
     sa.Column("fallback", sa.Boolean, nullable=False, default=False),
-    time("time"),
+    number("time"),
     sa.Index("ix_decisions_unit_time", "unit", "time"),
     sa.Index("ix_decisions_time", "time"),
 )
@@ -75,9 +75,9 @@ outcomes = sa.Table(
     metadata,
     text("idempotency_key", primary_key=True),
     text("decision", sa.ForeignKey("decisions.id")),
-    sa.Column("value", sa.Double, nullable=False),
-    time("event_time"),
-    time("arrival_time"),
+    number("value"),
+    number("event_time"),
+    number("arrival_time"),
     sa.Index("ix_outcomes_decision", "decision", "value", "arrival_time"),
 )
 strays = sa.Table(
@@ -86,7 +86,7 @@ strays = sa.Table(
     text("idempotency_key", primary_key=True),
     text("decision", nullable=True, index=True),
     text("unit", nullable=True, index=True),
-    sa.Column("value", sa.Double, nullable=False),
-    time("event_time"),
-    time("arrival_time"),
+    number("value"),
+    number("event_time"),
+    number("arrival_time"),
 )

@@ -37,22 +37,18 @@ def tables_of(name: str, unit: Type, columns: Mapping[str, Type]) -> Tables:
     """The three tables for scores of these columns."""
     metadata = sa.MetaData()
     text = partial(sa.Column, type_=sa.Text, nullable=False)
-    time = partial(sa.Column, "time", sa.DateTime(timezone=True), nullable=False)
-    own = (sa.Column(column, kind) for column, kind in columns.items())
+
+    def table(ending: str, *columns: sa.Column[Any]) -> sa.Table:
+        time = sa.Column("time", sa.DateTime(timezone=True), nullable=False)
+        return sa.Table(f"{name}{ending}", metadata, *columns, time)
+
     key = sa.Column("unit", unit, primary_key=True)
-    names = ("source", "row", "reason")
+    own = (sa.Column(column, kind) for column, kind in columns.items())
+    source = text("source", primary_key=True)
     return Tables(
-        sa.Table(name, metadata, key, *own, text("version"), time()),
-        sa.Table(
-            f"{name}_quarantine", metadata, text("id", primary_key=True), *map(text, names), time()
-        ),
-        sa.Table(
-            f"{name}_marks",
-            metadata,
-            text("source", primary_key=True),
-            *map(text, Mark._fields),
-            time(),
-        ),
+        table("", key, *own, text("version")),
+        table("_quarantine", text("id", primary_key=True), *map(text, ("source", "row", "reason"))),
+        table("_marks", source, *map(text, Mark._fields)),
     )
 
 
@@ -91,7 +87,7 @@ def mark_of(connection: sa.Connection, name: str, source: str) -> Mark | None:
     marks = tables_of(name, sa.Text(), {}).marks
     if not sa.inspect(connection).has_table(marks.name):
         return None
-    query = sa.select(*(marks.c[part] for part in Mark._fields)).where(marks.c.source == source)
+    query = sa.select(*marks.c[Mark._fields]).where(marks.c.source == source)
     row = connection.execute(query).first()
     return Mark(*row) if row else None
 
@@ -113,28 +109,28 @@ def write_scores(
 
 
 def upsert(connection: sa.Connection, table: sa.Table, frame: pd.DataFrame) -> None:
-    """Insert the rows of a frame or replace those of the same key."""
+    """Insert the rows of a frame, which has all columns of the table, or replace those of a key."""
     if frame.empty:
         return
-    names, keys = [str(name) for name in frame], table.primary_key.columns.keys()
-    rows = frame.astype(object).where(frame.notna(), None)
+    names = table.columns.keys()
+    rows = frame[names].astype(object).where(frame.notna(), None)
     statement: Any = sqlite.insert(table)
     parameters: Any = rows.to_dict("records")
     if connection.dialect.name == "postgresql":
-        new = _copy(connection, table, rows)
-        statement, parameters = postgresql.insert(table).from_select(names, new), None
-    others = {name: statement.excluded[name] for name in names if name not in keys}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=others), parameters
-    )
+        statement = postgresql.insert(table).from_select(names, _copy(connection, table, rows))
+        parameters = None
+    new = dict(statement.excluded.items())
+    statement = statement.on_conflict_do_update(index_elements=table.primary_key, set_=new)
+    connection.execute(statement, parameters)
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: pd.DataFrame) -> sa.Select[Any]:
     """The rows as a query of a temporary table, into which PostgreSQL copies them at once."""
+    columns = (sa.Column(column.name, column.type) for column in table.columns)
     new = sa.Table(
         f"new_{table.name}"[:63],
         sa.MetaData(),
-        *(sa.Column(str(name), table.c[str(name)].type) for name in rows),
+        *columns,
         prefixes=["TEMPORARY"],
         postgresql_on_commit="DROP",
     )

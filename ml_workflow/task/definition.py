@@ -18,10 +18,11 @@ class Part(BaseModel):
 
 
 class Source(Part):
-    """A table: a file, a folder of files, or a database URL with a query; joined to the first on the unit.
+    """A table: a file, a folder of files, or a database URL with a query.
 
-    A history has many rows a unit: `aggregate` says how they become one, as SQL by name or as a function of 02_dataset.
-    `time` is the column that says when a row was known; of the first source, when the decision is made.
+    It is joined to the first on the unit. A history has many rows a unit: `aggregate` says how they
+    become one, as SQL by name or as a function of 02_dataset. `time` is the column that says when a
+    row was known; of the first source, when the decision is made.
     """
 
     name: str
@@ -33,13 +34,13 @@ class Source(Part):
     available: Literal["at decision", "after decision"] = "at decision"
     """A source known only afterwards may hold the outcome; it may not feed the model."""
     aggregate: dict[str, str] | str | None = None
-    """How many rows a unit become one: new columns as SQL by name, or the name of a function exported from 02_dataset."""
+    """How many rows a unit become one: new columns as SQL by name, or a function of 02_dataset."""
     time: str | None = None
     """The column that says when a row was known; rows later than the decision are left out."""
 
 
 class Target(Part):
-    """What is predicted; `positive` is the label that a binary target's score is the probability of."""
+    """What is predicted."""
 
     column: str
     """The column that holds what came of it."""
@@ -52,7 +53,7 @@ class Target(Part):
 
     @property
     def delay(self) -> float:
-        """Seconds until an outcome is known, 0 where it is at once; raises Refusal for no such time."""
+        """Seconds until an outcome is known, 0 for at once; raises Refusal for no such time."""
         if self.known_after == "at once":
             return 0.0
         try:
@@ -70,7 +71,7 @@ class CurrentProcess(Part):
     describe: str
     """The process in a sentence that everyone understands; it stands in every report."""
     decide: str | None = None
-    """An SQL expression over the table's columns: for two classes true means act, else the class or the number."""
+    """An SQL expression over the table's columns: whether to act, the class, or the number."""
     column: str | None = None
     """The column that holds what people or an older system decided."""
 
@@ -93,7 +94,10 @@ class Outcomes(Part):
 
 
 class Value(Part):
-    """What a decision is worth in the currency; costs are of the model that would replace the current process."""
+    """What a decision is worth in the currency.
+
+    Costs are of the model that would replace the current process.
+    """
 
     currency: str = "right decisions"
     """What amounts are in, such as `NT$`."""
@@ -118,10 +122,13 @@ class Value(Part):
 
 
 class Split(Part):
-    """How the holdout is set apart: by hash of the unit, the latest in time, whole groups, or as a column says."""
+    """How the holdout is set apart."""
 
     by: Literal["random", "time", "group", "given"] = "random"
-    """random: by hash of the unit; time: the latest; group: whole groups; given: a column says train, validation or test."""
+    """By hash of the unit, the latest in time, whole groups, or as a column says.
+
+    That column holds train, validation or test.
+    """
     column: str | None = None
     """The column that says so; random needs none."""
     holdout: float = Field(0.2, gt=0, lt=0.9)
@@ -138,13 +145,13 @@ class Success(Part):
     """When the money is good enough."""
 
     min_roi: float = 0.0
-    """The least return on the cost of building that is worth it; 1 means that it is earned twice."""
+    """The least return on the cost of building; 1 means that it is earned twice."""
     horizon_months: int = Field(12, gt=0)
     """Over how many months the return is counted."""
 
 
 class Retrain(Part):
-    """When a challenger may replace the champion: it earns more a decision, surely by more than the margin in the currency."""
+    """When a challenger may replace the champion: surely it earns more by more than the margin."""
 
     margin: float = Field(0.0, ge=0)
     """In the currency, a decision."""
@@ -166,7 +173,7 @@ class Reference(Part):
 
 
 class Guardrail(Part):
-    """A metric that must not get worse by more than the margin, in its unit: `fallback`, `action NAME` or a table's column."""
+    """A metric that must not get worse: `fallback`, `action NAME` or a table's column."""
 
     margin: float = Field(gt=0)
     """The loss that would be accepted, in the metric's unit."""
@@ -191,6 +198,12 @@ class ABTest(Part):
         Literal["decisions_per_month", "build_cost", "run_cost_per_month"], tuple[float, float]
     ] = {}
     """95 % ranges of what the return hangs on, such as decisions_per_month: [25000, 35000]."""
+
+
+VALUES = {"binary": ("act", "leave"), "multiclass": ("matrix",), "regression": ("over", "under")}
+"""By kind of target the keys of `value` that say what its decisions are worth: both or neither."""
+NEEDS_POSITIVE = ("binary",)
+"""The kinds of target that need `positive`."""
 
 
 class Task(Part):
@@ -219,7 +232,7 @@ class Task(Part):
     retrain: Retrain = Retrain()
     """When a challenger may replace the champion."""
     features: str | None = None
-    """A function exported from 02_dataset that makes the inputs; without it the table is taken as it is."""
+    """A function of 02_dataset that makes the inputs; without it the table is taken as it is."""
     exclude: list[str] = []
     """Columns that no model may see."""
     private: list[str] = []
@@ -230,52 +243,59 @@ class Task(Part):
     """How others solved it."""
 
     @model_validator(mode="after")
-    def _fits(self) -> "Task":
-        kind, value = self.target.kind, self.value
+    def _sources_fit(self) -> "Task":
         first, *others = self.sources
         if first.available == "after decision" or first.aggregate:
             raise ValueError(
-                f"sources.0 ({first.name}) holds the examples: it must be available at decision, and is not aggregated"
+                f"sources.0 ({first.name}) holds the examples: it must be available at decision, "
+                "and is not aggregated"
             )
-        if untimed := [s.name for s in others if s.time and not first.time]:
+        timed = [source.name for source in others if source.time]
+        if timed and not first.time:
             raise ValueError(
-                f"the source {untimed[0]} has a `time`, but sources.0 ({first.name}) has none to compare it with: say which column holds the moment of the decision"
+                f"the source {timed[0]} has a `time`, but sources.0 ({first.name}) has none to "
+                "compare it with: say which column holds the moment of the decision"
             )
-        if kind == "binary" and self.target.positive is None:
+        return self
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> "Task":
+        kind, stated = self.target.kind, self._stated_values
+        if kind in NEEDS_POSITIVE and self.target.positive is None:
             raise ValueError(
                 "target.positive is missing: the label that the score is the probability of"
             )
-        wrong = {
-            "binary": ("matrix", "over", "under"),
-            "multiclass": ("act", "leave", "over", "under"),
-        }
-        for key in wrong.get(kind, ("act", "leave", "matrix")):
-            if getattr(value, key) is not None:
+        for key in stated:
+            if key not in VALUES[kind]:
                 raise ValueError(f"value.{key} does not fit a {kind} target")
-        for one, other in (("act", "leave"), ("over", "under")):
-            if (getattr(value, one) is None) != (getattr(value, other) is None):
-                raise ValueError(
-                    f"value.{one} and value.{other} belong together: give both or neither"
-                )
+        if stated and len(stated) < len(VALUES[kind]):
+            keys = " and ".join(f"value.{key}" for key in VALUES[kind])
+            raise ValueError(f"{keys} belong together: give both or neither")
         return self
+
+    @property
+    def _stated_values(self) -> list[str]:
+        keys = [key for of_kind in VALUES.values() for key in of_kind]
+        return [key for key in keys if getattr(self.value, key) is not None]
 
     @property
     def has_values(self) -> bool:
         """Whether the task says what decisions are worth."""
-        return any(
-            part is not None for part in (self.value.act, self.value.matrix, self.value.over)
-        )
+        return bool(self._stated_values)
 
     @property
     def inputs_left_out(self) -> list[str]:
-        """Columns that no model may see; a key that orders the rows in time may be seen, as a time."""
-        column = (
-            [self.split.column] if self.split.column and self.split.by in ("given", "group") else []
-        )
-        recorded = (
-            [self.current_process.column]
-            if self.current_process and self.current_process.column
-            else []
-        )
-        key = [] if self.split.by == "time" and self.split.column == self.unit else [self.unit]
-        return [*key, self.target.column, *self.exclude, *column, *recorded]
+        """Columns that no model may see.
+
+        A key that orders the rows in time may be seen, as a time.
+        """
+        split, process = self.split, self.current_process
+        is_time = split.by == "time" and split.column == self.unit
+        columns = [
+            None if is_time else self.unit,
+            self.target.column,
+            *self.exclude,
+            split.column if split.by in ("given", "group") else None,
+            process.column if process else None,
+        ]
+        return [column for column in columns if column]

@@ -1,6 +1,6 @@
 """The file of a task: found by its name, read, written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +17,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def task_path(name: str) -> Path:
     """The file of a task given by its name in tasks/ or by its path."""
-    path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml"):
-        path = path if path.is_absolute() else root() / path
-    else:
-        path = root() / "tasks" / f"{name}.yaml"
+    given = Path(name).expanduser()
+    path = root() / (given if given.suffix in (".yaml", ".yml") else f"tasks/{name}.yaml")
     if not path.is_file():
         known = sorted(p.stem for p in (root() / "tasks").glob("*.yaml"))
         hint = nearest(name, known) or f" There are: {', '.join(known)}."
@@ -78,19 +75,21 @@ def keep_task(run: Run, task: Task) -> Path:
 
 
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    fault = faults[0]
-    place = ".".join(str(part) for part in fault["loc"])
+    """The first fault, of an unknown key before others: a misspelt one is missing too."""
+    fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    *parents, key = fault["loc"] or [""]
+    place = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
-        known = _known(model, fault["loc"][:-1])
-        return f"the key {place!r} is not known.{nearest(str(fault['loc'][-1]), known) or ' Known: ' + ', '.join(known) + '.'}"
+        known = _known_keys(model, parents)
+        hint = nearest(str(key), known) or f" Known: {', '.join(known)}."
+        return f"the key {place!r} is not known.{hint}"
     if fault["type"] == "missing":
         return f"the key {place!r} is missing."
     message = fault["msg"].removeprefix("Value error, ")
     return f"{place}: {message[0].lower() + message[1:]}." if place else f"{message}."
 
 
-def _known(model: Any, location: tuple[str | int, ...]) -> list[str]:
+def _known_keys(model: Any, location: Sequence[str | int]) -> list[str]:
     """The keys known at a place in a file that holds such a model."""
     for part in location:
         if part in model.model_fields:  # else an index or a key of a mapping
