@@ -36,10 +36,11 @@ def start(
     ] = None,
 ) -> None:
     """Start an experiment with two salts of its own."""
-    from ..experiments import lifecycle
+    from ..experiments.lifecycle import start
+    from ..experiments.plan import read_plan
 
-    content = lifecycle.read_plan(plan) if plan else {}
-    new = lifecycle.start(open_database(), name, task, share, inclusion, shadow, content)
+    content, database = read_plan(plan) if plan else None, open_database()
+    new = start(database, name, task, share, inclusion, shadow=shadow, plan=content)
     served = "get the release."
     if shadow:
         served = "are scored by the release and served by the current process."

@@ -33,7 +33,7 @@ def check(
     """Is a task complete, do its sources answer? With --table: does a new table keep the contract?
     Runs nothing."""
     from ..draft.check import check_task
-    from ..task.checklist import checklist
+    from ..task.completeness import checklist
 
     if table:
         return check_new_table(task, table, query, quarantine)

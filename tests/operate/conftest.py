@@ -1,16 +1,19 @@
 """A project whose champion is the finished run's release, and a decisions database."""
 
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import NamedTuple
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from ml_workflow.model.registry import champion, promote, register
-from ml_workflow.model.release import Release, contents, digest_of
+from ml_workflow.model.registry import champion, promote
+from ml_workflow.model.release import Release
+from ml_workflow.operate.simulate import Scenario, play
 from ml_workflow.store.database import open_decisions
-from tests.conftest import copy_of_the_project, surroundings
+from tests.conftest import called, copy_of_the_project, surroundings
+from tests.serve.conftest import register_run
 
 
 class Live(NamedTuple):
@@ -24,6 +27,18 @@ class Live(NamedTuple):
     release: Release
     table: pd.DataFrame
 
+    def play(self, scenario: Scenario, first: int = 0) -> None:
+        """Decide the months of a scenario from the first one on, on rows of the table."""
+        for month in range(first, scenario.months):
+            month_of = scenario._replace(table=self.table)
+            play(self.engine, self.version, self.release, month_of, month)
+
+    def called(self, *words: str) -> "CompletedProcess[str]":
+        """A command for the penguins with this decisions database."""
+        command, *more = words
+        options = ("--database", self.url, *more)
+        return called(command, "penguins", *options, env=self.env, cwd=self.project)
+
 
 @pytest.fixture
 def live(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Live:
@@ -35,24 +50,7 @@ def live(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Liv
     monkeypatch.chdir(project)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    release = finished / "files" / "release"
-    register(
-        "penguins",
-        release,
-        digest_of(contents(release)),
-        {},
-        {"log_loss": 0.25},
-        {"run": finished.name},
-    )
-    promote("penguins", "1")
+    promote("penguins", register_run(finished, "penguins"))
     url = f"sqlite:///{tmp_path}/decisions.db"
-    version, loaded = champion("penguins")
-    return Live(
-        project,
-        env,
-        url,
-        open_decisions(url),
-        version,
-        loaded,
-        pd.read_parquet(finished / "files" / "holdout.parquet"),
-    )
+    table = pd.read_parquet(finished / "files" / "holdout.parquet")
+    return Live(project, env, url, open_decisions(url), *champion("penguins"), table)
