@@ -8,7 +8,7 @@ import pandas as pd
 import sqlalchemy as sa
 from scipy import stats
 
-from ..data.window import ALPHA, WORSE, Window, alarms_of, plain, row_count, shift_of
+from ..data.window import ALPHA, WORSE, alarms_of, plain, row_count, shift_of
 from ..model.registry import champion
 from ..model.release import Release
 from ..statistics.drift import compare_categories, judge_shifts
@@ -44,16 +44,6 @@ class Observation(NamedTuple):
     def now(self) -> Traffic:
         """The window's traffic."""
         return self.traffic.between(self.end - self.span, self.end)
-
-    @property
-    def before(self) -> Traffic:
-        """The traffic of the span before."""
-        return self.traffic.between(self.end - 2 * self.span, self.end - self.span)
-
-    @property
-    def window(self) -> Window:
-        """The window as it is held against the reference."""
-        return window_from(self.rows, self.scores, self.losses)
 
 
 class Report(NamedTuple):
@@ -123,7 +113,9 @@ def findings_of(reference: Reference, observation: Observation) -> dict[str, str
     Contract, columns and relations, scores, losses, traffic, decisions, outcomes, money.
     """
     release, rows = observation.release, observation.rows
-    numeric = [str(c) for c in reference.inputs if c not in release.task.private]
+    columns = [str(c) for c in reference.inputs if c not in release.task.private]
+    before = window_from(reference.inputs, reference.scores, reference.losses)
+    now = window_from(rows, observation.scores, observation.losses)
     checks = {
         "volume": volume(observation),
         "gap": gaps(observation),
@@ -133,7 +125,7 @@ def findings_of(reference: Reference, observation: Observation) -> dict[str, str
     }
     return (
         broken_rules(release, rows)
-        | alarms_of(reference.window, observation.window, numeric, len(rows))
+        | alarms_of(before, now, columns, len(rows))
         | {name: sentence for name, sentence in checks.items() if sentence}
     )
 
@@ -165,7 +157,8 @@ def volume(observation: Observation) -> str:
 
     "" where there are not, or where the span before was not seen whole.
     """
-    before, now = observation.before, observation.now.decisions
+    begin, now = observation.end - observation.span, observation.now.decisions
+    before = observation.traffic.between(begin - observation.span, begin)
     if not before.decisions or before.sums["hour"].min() > before.since + HOUR:
         return ""
     test = stats.binomtest(now, now + before.decisions)

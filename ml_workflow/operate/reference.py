@@ -34,11 +34,6 @@ class Reference(NamedTuple):
         """The holdout's scores, a column each."""
         return score_columns(self.holdout)
 
-    @property
-    def window(self) -> Window:
-        """The reference window that drift is measured from."""
-        return window_from(self.inputs, self.scores, self.losses)
-
 
 def reference_of(release: Release) -> Reference:
     """The reference of a release.
@@ -94,7 +89,7 @@ def losses_of(kind: Kind, rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.Dat
         return pd.DataFrame({"loss": [], "residual": []}, dtype=float)
     scores, outcomes = np.array(decisions["score"][known].tolist()), classes[known].astype(int)
     window = window_of(rows[known], scores, outcomes, kind.losses(scores, outcomes))
-    return pd.DataFrame({"loss": window.losses, "residual": window.gaps})
+    return pd.DataFrame({"loss": window.losses, "residual": window.residuals})
 
 
 def window_from(inputs: pd.DataFrame, scores: pd.DataFrame, losses: pd.DataFrame) -> Window:

@@ -25,7 +25,7 @@ from ..store.files import read_frame, read_json, write_frame
 from ..store.run import reports
 from ..task.definition import Task
 from ..task.file import read_task, task_path, write_task
-from .feedback import class_indices, tells_classes_apart
+from .feedback import class_indices
 from .traffic import HOUR, rows_as_given, traffic_of
 
 RECENT = 90 * 86400  # seconds: decisions of this span tell of today's world
@@ -128,8 +128,8 @@ def feedback_of(kind: Kind, release: Release, sample: pd.DataFrame) -> Feedback:
         none = pd.DataFrame({unit: []})
         return Feedback(none, [], 0.0, [f"{warning}, so nothing is learned from them"])
     rows, actions = rows_as_given(release.contract, known), known["action"].to_numpy()
-    classes = class_indices(kind, rows, known)
-    tells = tells_classes_apart(kind, rows, actions) & ~np.isnan(classes)
+    classes = class_indices(kind, rows, known, all_apart=True)
+    tells = ~np.isnan(classes)
     hiding = sorted(set(actions) - set(actions[tells]))
     labelled = rows[tells].assign(**{unit: known["unit"][tells]})
     labelled[kind.task.target.column] = kind.decode(classes[tells])

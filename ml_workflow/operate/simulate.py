@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from ..errors import Refusal, nearest
+from ..errors import Refusal
 from ..model.registry import champion, place_of, promote, register
 from ..model.release import Release
 from ..run.stages import Parameters, Tell
@@ -91,7 +91,7 @@ DRIFTS = {
 def drift_named(name: str) -> Drift:
     """The drift of this name, or a Refusal."""
     if name not in DRIFTS:
-        raise Refusal(f"The drift is {name!r}: give {', '.join(DRIFTS)}.{nearest(name, DRIFTS)}")
+        raise Refusal(f"The drift is {name!r}: give {', '.join(DRIFTS)}.")
     return DRIFTS[name]
 
 

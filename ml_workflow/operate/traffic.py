@@ -80,8 +80,8 @@ class Traffic:
 
     @property
     def positions(self) -> tuple[int, int]:
-        """The first and last position."""
-        return int(self.sums["first"].min()), int(self.sums["last"].max())
+        """The first and last position; 0 and -1 where there is no decision."""
+        return min(self.sums["first"], default=0), max(self.sums["last"], default=-1)
 
     @property
     def conditions(self) -> list[Any]:
@@ -114,8 +114,6 @@ class Traffic:
 
         An outcome is late that arrived more than `delay` seconds after its decision.
         """
-        if not self.decisions:
-            return OutcomeSums()
         count, total, greatest = sa.func.count, sa.func.sum, sa.func.max
         waited = greatest(outcomes.c.arrival_time) - greatest(decisions.c.time)
         each = (
@@ -142,10 +140,7 @@ class Traffic:
         Columns: row (as given), unit, version, score, action, propensity, own (1 or 0), and value,
         the sum of its outcomes as experiments count it, missing where none has come.
         """
-        names = ("row", "unit", "version", "score", "action", "propensity")
-        columns = [*names, "own", "value"]
-        if not self.decisions:
-            return pd.DataFrame(columns=columns)
+        names = ["row", "unit", "version", "score", "action", "propensity"]
         value = sa.func.sum(outcomes.c.value)
         query = (
             sa.select(*(decisions.c[name] for name in names), self.own, value)
@@ -156,7 +151,7 @@ class Traffic:
         )
         first, last = self.positions
         there = last - first + 1  # decisions of other tasks among them
-        count = min(there, ceil(size * there / self.decisions))
+        count = min(there, ceil(size * there / max(self.decisions, 1)))
         places = np.unique(np.linspace(first, last, count).astype(np.int64)).tolist()
         with reading(self.engine) as connection:
             rows = [
@@ -164,7 +159,7 @@ class Traffic:
                 for some in chunks(places)
                 for row in connection.execute(query.where(decisions.c.position.in_(some)))
             ]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=[*names, "own", "value"])
 
 
 def traffic_of(
