@@ -1,4 +1,4 @@
-"""Sphinx: the frame around the notebooks of the last run. `make site` builds it; nothing is executed."""
+"""Sphinx: the frame around the last run's notebooks. `make site` builds it; nothing is executed."""
 
 import logging
 import sys
@@ -16,9 +16,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import from_run  # noqa: E402
 
-logging.getLogger("alembic").setLevel(
-    logging.WARNING
-)  # which tells of its plugins where a style of pygments turns logging on
+# It tells of its plugins where a style of pygments turns logging on.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 settings = ConfigParser(delimiters=["="])
 settings.read(HERE.parent / "settings.ini", encoding="utf-8")
@@ -84,7 +83,7 @@ def code_stands_open(
 
 
 def as_text(app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
-    """The package's docstrings are plain text with code in backticks: nothing else in them is markup."""
+    """Docstrings are plain text with code in backticks: nothing else in them is markup."""
     lines[:] = [from_run.plain(line) for line in lines]
 
 

@@ -1,13 +1,11 @@
-"""The site's pages that nobody writes: the notebooks of the last run, its figures, and the reference."""
+"""The site's pages that nobody writes: the last run's notebooks and figures, and the reference."""
 
-import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -17,7 +15,7 @@ from pydantic.fields import FieldInfo
 from ml_workflow.errors import Refusal
 from ml_workflow.report.page import TITLES, as_guide, as_report
 from ml_workflow.report.records import Record, read_record
-from ml_workflow.store.run import STAGES, Verdict, reports
+from ml_workflow.store.run import STAGES, reports
 from ml_workflow.task.definition import Task
 
 ROOMS = {
@@ -27,27 +25,41 @@ ROOMS = {
     "poc": "Stage 03",
     "scale": "Stage 04",
     "abtest": "Stage 05",
-    "store": "What is kept",
-    "pipeline": "From frame to frame",
+    "task": "The task file",
+    "decision": "What is decided, and what it is worth",
+    "data": "From sources to features",
+    "model": "Learning, judging, releasing",
+    "experiments": "The A/B test",
     "statistics": "Mathematics",
+    "report": "Figures and pages",
+    "draft": "A first task from a table",
+    "store": "What is kept",
     "run": "Executing the notebooks",
     "serve": "The API",
     "operate": "After going live",
     "errors": "Refusals",
 }
 SUBJECTS = [
-    f"/howto/{name}"
-    for name in (
-        "data",
-        "current-process",
-        "features",
-        "sweeps",
-        "cluster",
-        "serving",
-        "ab-test",
-        "going-live",
-    )
+    "/howto/data",
+    "/howto/current-process",
+    "/howto/features",
+    "/howto/sweeps",
+    "/howto/cluster",
+    "/howto/serving",
+    "/howto/ab-test",
+    "/howto/going-live",
+    "/runbook",
 ]
+TASK_FILE = """# The task file
+
+One YAML file in `tasks/` says what is decided, from which data, and what a decision is worth. A key
+that is not known is refused, with the nearest that is.
+
+"""
+API = """# The API
+
+{about} This is the API of the last run's release; the running service gives its own at
+`/openapi.json`."""
 
 
 def write(root: Path, place: Path) -> None:
@@ -61,19 +73,13 @@ def write(root: Path, place: Path) -> None:
         raise Refusal(
             f"The site shows the last run, and there is none in {reports()}: type `make run` first."
         )
-    record = read_record(run / "run.json")
     shutil.rmtree(place, ignore_errors=True)
-    subjects = "\n".join(
-        [*SUBJECTS, *(["/runbook"] if (root / "docs" / "runbook.md").exists() else [])]
-    )
     pages = {
-        "front.html": front(record),
-        "howto.md": f"```{{toctree}}\n{subjects}\n```\n",
+        "front.html": front(read_record(run / "run.json")),
+        "howto.md": toctree(SUBJECTS),
         **reference(root),
     }
-    if (root / "ml_workflow" / "serve" / "openapi.py").exists() and (
-        run / "files" / "release"
-    ).exists():
+    if (run / "files" / "release").exists():
         pages["reference/api.md"] = api_page(api_of(run / "files" / "release"))
     for name, text in pages.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,17 +92,21 @@ def write(root: Path, place: Path) -> None:
 def write_notebook(source: Path, place: Path) -> None:
     """Write an executed notebook twice: with its code, which folds, and as a report without."""
     notebook = nbformat.read(source, as_version=4)
-    for kind, page, tag in (
+    for folder, page, tag in (
         ("guide", as_guide(notebook), "hide-input"),
         ("reports", as_report(notebook), "remove-input"),
     ):
         for cell in page.cells:
             if cell.cell_type == "code":
-                cell.metadata = nbformat.from_dict(
-                    {"tags": [tag], "mystnb": {"image": {"alt": cell.metadata["alt"]}}}
-                )
-        (place / kind).mkdir(parents=True, exist_ok=True)
-        nbformat.write(page, place / kind / source.name)
+                image = {"alt": cell.metadata["alt"]}
+                cell.metadata = nbformat.from_dict({"tags": [tag], "mystnb": {"image": image}})
+        (place / folder).mkdir(parents=True, exist_ok=True)
+        nbformat.write(page, place / folder / source.name)
+
+
+def toctree(pages: list[str]) -> str:
+    """A list of pages that a page leads to."""
+    return "```{toctree}\n" + "\n".join(pages) + "\n```\n"
 
 
 def plain(line: str) -> str:
@@ -109,42 +119,34 @@ def plain(line: str) -> str:
 
 
 def reference(root: Path) -> dict[str, str]:
-    """The pages of the package, a page a room, of the task file and of the command line, by name."""
+    """The pages of the package, one a room, of the task file and of the command line, by name."""
     rooms = {room: modules(root / "ml_workflow" / room, f"ml_workflow.{room}") for room in ROOMS}
-    pages = {
-        f"reference/package/{room}.rst": room_page(room, names)
-        for room, names in rooms.items()
-        if names
-    }
-    tree = "\n".join(
-        f"/generated/reference/package/{room}" for room, names in rooms.items() if names
-    )
+    pages = {f"reference/package/{room}.rst": room_page(room, rooms[room]) for room in rooms}
     return pages | {
-        "rooms.md": f"```{{toctree}}\n{tree}\n```\n",
+        "rooms.md": toctree([f"/generated/reference/package/{room}" for room in rooms]),
         "reference/task-file.md": task_file(),
         "reference/command-line.md": command_line(),
     }
 
 
 def modules(room: Path, name: str) -> list[str]:
-    """The full names of the modules of a room, be it one file or a folder of them; none where the room is not there."""
+    """The full names of the modules of a room, be it one file or a folder of them."""
     if room.with_suffix(".py").exists():
         return [name]
-    return [
-        f"{name}.{path.stem}" for path in sorted(room.glob("*.py")) if not path.stem.startswith("_")
-    ]
+    files = sorted(path.stem for path in room.glob("*.py") if not path.stem.startswith("_"))
+    return [f"{name}.{file}" for file in files]
 
 
 def room_page(room: str, names: list[str]) -> str:
     """A room's functions and classes, from their docstrings."""
     title = f"{ROOMS[room]}: ml_workflow.{room}"
-    short = [name.rsplit(".", 1)[-1] for name in names]
-    heads = [f"{name}\n{'-' * len(name)}\n\n" if len(names) > 1 else "" for name in short]
-    parts = [
-        f"{head}.. automodule:: {name}\n   :members:\n   :exclude-members: model_config\n"
-        for head, name in zip(heads, names, strict=True)
-    ]
-    return f"{title}\n{'=' * len(title)}\n\n" + "\n".join(parts)
+    parts = [f"{title}\n{'=' * len(title)}\n"]
+    for name in names:
+        short = name.rsplit(".", 1)[-1]
+        head = f"{short}\n{'-' * len(short)}\n\n" if len(names) > 1 else ""
+        options = "   :members:\n   :exclude-members: model_config\n"
+        parts.append(f"{head}.. automodule:: {name}\n{options}")
+    return "\n".join(parts)
 
 
 def command_line() -> str:
@@ -165,101 +167,71 @@ def api_of(folder: Path) -> dict[str, Any]:
     """The OpenAPI document of a release, as the API gives it when keys are set."""
     from ml_workflow.model.release import contents, digest_of, load_release
     from ml_workflow.serve.openapi import document
-    from ml_workflow.serve.rows import columns_of
 
     release = load_release(folder, digest_of(contents(folder)))
-    model = SimpleNamespace(
-        name=release.task().name,
-        version="1",
-        release=release,
-        columns=columns_of(release),
-        actions=list(release.card.get("actions", [])),
-    )
-    return document(model, 10_000, True)
+    return document(release, version="1", most=10_000, secured=True)
 
 
 def api_page(document: dict[str, Any]) -> str:
     """Each address of an OpenAPI document with what it takes and answers, then each schema."""
-    parts = [
-        f"# The API\n\n{document['info'].get('description', '')} This is the API of the last run's release; the running service gives its own at `/openapi.json`."
-    ]
+    parts = [API.format(about=document["info"].get("description", ""))]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            body = (
-                operation.get("requestBody", {})
-                .get("content", {})
-                .get("application/json", {})
-                .get("schema")
-            )
-            rows = "\n".join(
+            parts += [f"## {method.upper()} {path}", operation.get("summary", "")]
+            if body := operation.get("requestBody"):
+                parts.append(f"Takes {in_words(body['content']['application/json']['schema'])}.")
+            rows = [
                 f"| {code} | {answer['description']} | {answers(answer)} |"
                 for code, answer in operation["responses"].items()
-            )
-            takes = f"Takes {said(body)}.\n\n" if body else ""
-            parts.append(
-                f"## {method.upper()} {path}\n\n{operation.get('summary', '')}\n\n{takes}| status | when | answer |\n|---|---|---|\n{rows}"
-            )
+            ]
+            parts.append("\n".join(["| status | when | answer |", "|---|---|---|", *rows]))
     for name, schema in document.get("components", {}).get("schemas", {}).items():
-        rows = "\n".join(
-            f"| `{key}` | {said(value)} | {'yes' if key in schema.get('required', []) else ''} | {value.get('description', '')} |"
-            for key, value in schema.get("properties", {}).items()
-        )
-        parts.append(
-            f"## {name}\n\n"
-            + (
-                f"| key | takes | required | says |\n|---|---|---|---|\n{rows}"
-                if rows
-                else f"{said(schema)}."
-            )
-        )
+        parts += [f"## {name}", schema_table(schema)]
     return "\n\n".join(parts) + "\n"
+
+
+def schema_table(schema: dict[str, Any]) -> str:
+    """A JSON schema: a row for each of its keys, or in words where it has none."""
+    rows = []
+    for key, value in schema.get("properties", {}).items():
+        required = "yes" if key in schema.get("required", []) else ""
+        about = value.get("description", "")
+        rows.append(f"| `{key}` | {in_words(value)} | {required} | {about} |")
+    head = ["| key | takes | required | says |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows]) if rows else f"{in_words(schema)}."
 
 
 def answers(answer: dict[str, Any]) -> str:
     """What an answer holds."""
     return ", ".join(
-        said(content["schema"]) if content.get("schema") else kind
-        for kind, content in answer.get("content", {}).items()
+        in_words(content["schema"]) if content.get("schema") else media_type
+        for media_type, content in answer.get("content", {}).items()
     )
 
 
-def said(schema: dict[str, Any]) -> str:
+LIMITS = {"minimum": "from", "maximum": "to", "minItems": "at least", "maxItems": "at most"}
+
+
+def in_words(schema: dict[str, Any]) -> str:
     """A JSON schema in words."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
     if several := schema.get("oneOf") or schema.get("anyOf"):
-        return " or ".join(map(said, several))
+        return " or ".join(map(in_words, several))
     if "enum" in schema:
         return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
-    named = schema.get("type", "anything")
-    words = (
-        f"{said(schema['items'])}, several"
-        if named == "array" and "items" in schema
-        else " or ".join(named)
-        if isinstance(named, list)
-        else named
-    )
-    limits = [
-        f"{word} {schema[key]:,}"
-        for key, word in (
-            ("minimum", "from"),
-            ("maximum", "to"),
-            ("minItems", "at least"),
-            ("maxItems", "at most"),
-        )
-        if key in schema
-    ]
+    types = schema.get("type", "anything")
+    words = types if isinstance(types, str) else " or ".join(types)
+    if types == "array" and "items" in schema:
+        words = f"{in_words(schema['items'])}, several"
+    limits = [f"{word} {schema[key]:,}" for key, word in LIMITS.items() if key in schema]
     return " ".join([words, *limits])
 
 
 def task_file() -> str:
     """Every key of a task file, from the model that reads it."""
-    parts = [Task, *(part for part in parts_of(Task))]
-    return (
-        "# The task file\n\nOne YAML file in `tasks/` says what is decided, from which data, and what a decision is worth. A key that is not known is refused, with the nearest that is.\n\n"
-        + "\n".join(map(part_section, dict.fromkeys(parts)))
-    )
+    return TASK_FILE + "\n".join(map(part_section, dict.fromkeys([Task, *parts_of(Task)])))
 
 
 def parts_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -280,40 +252,36 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 def part_section(model: type[BaseModel]) -> str:
     """A part of the task file: what it is, and a row for each of its keys."""
     rows = "\n".join(
-        f"| `{name}` | {field.description or ''} *{kind(field.annotation)}{default(field)}* |"
+        f"| `{name}` | {field.description or ''} *{type_name(field.annotation)}{default(field)}* |"
         for name, field in model.model_fields.items()
     )
-    title = (
-        "The whole"
-        if model is Task
-        else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model.__name__).capitalize()
-    )
+    title = "The whole" if model is Task else apart(model, " ").capitalize()
     about = " ".join((model.__doc__ or "").split())
     return f"## {title}\n\n{about}\n\n| key | says |\n|---|---|\n{rows}\n"
 
 
-def kind(annotation: Any) -> str:
+def apart(model: type[BaseModel], by: str) -> str:
+    """The words of a model's name."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", by, model.__name__)
+
+
+NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): ""}
+
+
+def type_name(annotation: Any) -> str:
     """An annotation in words."""
-    names = {
-        str: "text",
-        int: "whole number",
-        float: "number",
-        bool: "true or false",
-        type(None): "",
-    }
-    if annotation in names:
-        return names[annotation]
+    if annotation in NAMES:
+        return NAMES[annotation]
     if models_in(annotation) == [annotation]:
-        return f"[{annotation.__name__}](#{re.sub(r'(?<=[a-z])(?=[A-Z])', '-', annotation.__name__).lower()})"
+        return f"[{annotation.__name__}](#{apart(annotation, '-').lower()})"
     inner = getattr(annotation, "__args__", ())
     origin = getattr(annotation, "__origin__", None)
     if origin is list:
-        return f"list of {kind(inner[0])}"
+        return f"list of {type_name(inner[0])}"
     if origin is dict:
-        return f"{kind(inner[0])}: {kind(inner[1])}"
-    return " or ".join(
-        part if isinstance(part, str) else kind(part) for part in inner if part is not type(None)
-    )
+        return f"{type_name(inner[0])}: {type_name(inner[1])}"
+    some = [part for part in inner if part is not type(None)]
+    return " or ".join(part if isinstance(part, str) else type_name(part) for part in some)
 
 
 def default(field: FieldInfo) -> str:
@@ -332,58 +300,50 @@ ASKS = {
     "04_scale": ("Is it fit for", "production?"),
     "05_abtest": ("Ship, keep running", "or stop?"),
 }
+MARKER = (
+    '<defs><marker id="to{columns}" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" '
+    'markerHeight="7" orient="auto"><path class="head" d="M0 0l8 4-8 4z"/></marker></defs>'
+)
 
 
-def flow(verdicts: dict[str, Verdict], columns: int) -> str:
-    """The six stages with a gate after each, as SVG in so many columns; a stage of the run shows its verdict."""
-    go = {
-        stage: verdict.outcome or ("go" if verdict.go else "stop")
-        for stage, verdict in verdicts.items()
-    }
-    width, height, step = 250 * columns - 50, 110 * (len(STAGES) // columns) - 20, columns
+def flow(words: dict[str, str], columns: int) -> str:
+    """The six stages with a gate after each, as SVG in so many columns; `words` are verdicts."""
     parts = []
     for n, stage in enumerate(STAGES):
-        x, y = 250 * (n % step), 110 * (n // step)
-        words = "".join(
-            f'<text x="{x + 14}" y="{y + 46 + 18 * line}">{escape(said)}</text>'
-            for line, said in enumerate(ASKS[stage])
-        )
-        gate = (
-            f'<text class="gate {go[stage].split()[0]}" x="{x + 186}" y="{y + 25}" text-anchor="end">{go[stage]}</text>'
-            if stage in go
-            else ""
-        )
-        parts.append(
-            f'<rect x="{x + 1}" y="{y + 1}" width="198" height="80" rx="8"/><text class="name" x="{x + 14}" y="{y + 25}">{TITLES[stage]}</text>{gate}{words}'
-        )
+        x, y = 250 * (n % columns), 110 * (n // columns)
+        parts.append(f'<rect x="{x + 1}" y="{y + 1}" width="198" height="80" rx="8"/>')
+        parts.append(f'<text class="name" x="{x + 14}" y="{y + 25}">{TITLES[stage]}</text>')
+        if stage in words:
+            gate = f'class="gate {words[stage].split()[0]}" text-anchor="end"'
+            parts.append(f'<text {gate} x="{x + 186}" y="{y + 25}">{words[stage]}</text>')
+        for line, text in enumerate(ASKS[stage]):
+            parts.append(f'<text x="{x + 14}" y="{y + 46 + 18 * line}">{escape(text)}</text>')
         if n + 1 < len(STAGES):
-            same_row = f"M{x + 202} {y + 41}h38"
-            next_row = f"M{x + 100} {y + 84}v12H100v10" if columns > 1 else f"M100 {y + 84}v18"
-            parts.append(
-                f'<path d="{same_row if (n + 1) % step else next_row}" marker-end="url(#to{columns})"/>'
-            )
-    head = f'<defs><marker id="to{columns}" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path class="head" d="M0 0l8 4-8 4z"/></marker></defs>'
-    text = (
-        "The flow: "
-        + ", ".join(f"{TITLES[s]} ({' '.join(ASKS[s])})" for s in STAGES)
-        + ". A stage that says stop ends the run."
-    )
-    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(text)}">{head}{"".join(parts)}</svg>'
+            down = f"M{x + 100} {y + 84}v12H100v10" if columns > 1 else f"M100 {y + 84}v18"
+            path = f"M{x + 202} {y + 41}h38" if (n + 1) % columns else down
+            parts.append(f'<path d="{path}" marker-end="url(#to{columns})"/>')
+    width, height = 250 * columns - 50, 110 * (len(STAGES) // columns) - 20
+    stages = ", ".join(f"{TITLES[stage]} ({' '.join(ASKS[stage])})" for stage in STAGES)
+    label = escape(f"The flow: {stages}. A stage that says stop ends the run.")
+    drawing = MARKER.format(columns=columns) + "".join(parts)
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{drawing}</svg>'
 
 
 def front(record: Record) -> str:
-    """The front page's figures: the flow with the run's verdicts, and what the run found, as HTML."""
-    verdicts, rows = record.verdicts, ""
-    for stage, verdict in verdicts.items():
-        rows += (
-            f"<tr><td><a href='generated/reports/{stage}.html'>{TITLES[stage]}</a></td>"
-            f"<td>{'go' if verdict.go else 'stop'}</td><td>{escape(verdict.answer)}</td></tr>"
-        )
+    """The front page's figures: the flow with the run's verdicts, and each stage's answer."""
+    verdicts = record.verdicts
+    gates = {stage: "go" if verdict.go else "stop" for stage, verdict in verdicts.items()}
+    words = {stage: verdict.outcome or gates[stage] for stage, verdict in verdicts.items()}
+    rows = "".join(
+        f"<tr><td><a href='generated/reports/{stage}.html'>{TITLES[stage]}</a></td>"
+        f"<td>{gates[stage]}</td><td>{escape(verdict.answer)}</td></tr>"
+        for stage, verdict in verdicts.items()
+    )
     return (
-        f"<div class='flow wide'>{flow(verdicts, 3)}</div>"
-        f"<div class='flow narrow'>{flow(verdicts, 1)}</div>"
-        f"<p>The run of {record.started} (UTC) on the task <b>{escape(record.task)}</b> "
-        f"took {record.seconds:.0f} seconds and ended in <b>{escape(record.outcome)}</b>:</p>"
+        f"<div class='flow wide'>{flow(words, 3)}</div>"
+        f"<div class='flow narrow'>{flow(words, 1)}</div>"
+        f"<p>The run of {record.started} (UTC) on the task <b>{escape(record.task)}</b> took "
+        f"{record.seconds:.0f} seconds and ended in <b>{escape(record.outcome)}</b>:</p>"
         "<div class='scroll' tabindex='0'><table class='table'><thead><tr><th>Stage</th>"
         f"<th>Gate</th><th>Its answer</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )

@@ -1,4 +1,4 @@
-"""JupyterLab as `make lab` opens it: saving a notebook of nbs/ writes its module, and what is open stays as it is."""
+"""JupyterLab as `make lab` opens it: saving a notebook of nbs/ writes its module."""
 
 import ast
 from pathlib import Path
@@ -23,8 +23,9 @@ def export(model: dict[str, Any], os_path: str, contents_manager: Any) -> None:
                 ast.parse(cell.source)
         nbdev_export(path=path)
     except SyntaxError as error:
+        line = (error.text or "").strip()
         contents_manager.log.warning(
-            f"{path.name} is saved, but not exported: {error.msg} in {(error.text or '').strip()!r}."
+            f"{path.name} is saved, but not exported: {error.msg} in {line!r}."
         )
 
 
