@@ -145,8 +145,8 @@ def slipped(frame: pd.DataFrame, columns: Columns, _: np.random.Generator) -> pd
         return None
     part = np.arange(len(frame)) % 10 == 0
     moved = frame[names].astype(float)
-    moved.loc[part] = np.roll(moved.loc[part].to_numpy(), 1, axis=1)
-    return frame.assign(**{name: moved[name] for name in names})
+    moved.loc[part] = np.roll(moved.loc[part], 1, axis=1)
+    return frame.assign(**moved)
 
 
 def garbled(frame: pd.DataFrame, columns: Columns, _: np.random.Generator) -> pd.DataFrame | None:
@@ -165,9 +165,9 @@ def torn(frame: pd.DataFrame, columns: Columns, _: np.random.Generator) -> pd.Da
     names = [str(c) for c in frame if c in columns.numbers]
     if len(names) < 2:
         return None
-    late = frame[names[len(names) // 2 :]].astype(float)
-    late.iloc[-1] = np.nan
-    return frame.assign(**{str(name): late[name] for name in late})
+    second = frame[names[len(names) // 2 :]].astype(float)
+    second.iloc[-1] = np.nan
+    return frame.assign(**second)
 
 
 def resorted(frame: pd.DataFrame, columns: Columns, _: np.random.Generator) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..statistics.drift import Shift, compare_categories, compare_numbers, judge_shifts
@@ -115,19 +114,19 @@ def relations(reference: pd.DataFrame, window: pd.DataFrame, columns: list[str])
     names = [c for c in columns if all(_varies(side[c]) for side in sides)]
     if len(names) < 2 or min(len(reference), len(window)) < 30:
         return {}
-    before, now = (side[names].astype(float).corr("spearman").to_numpy() for side in sides)
+    tables = [side[names].astype(float).corr("spearman") for side in sides]
     ranks = reference[names].astype(float).rank()
-    scaled = ((ranks - ranks.mean()) / ranks.std()).to_numpy().T
-    pairs = list(combinations(range(len(names)), 2))
-    spread = np.array([deviation_of_z(scaled[i], scaled[j]) for i, j in pairs])
-    spread *= np.sqrt(1 / len(reference) + 1 / len(window))
-    z = np.arctanh(np.clip([before, now], -NEARLY_ONE, NEARLY_ONE))
-    change = np.array([z[1, i, j] - z[0, i, j] for i, j in pairs])
-    adjusted = holm(2 * stats.norm.sf(np.abs(change) / spread))
+    scaled = (ranks - ranks.mean()) / ranks.std()
+    pairs = list(combinations(names, 2))
+    spread = [deviation_of_z(scaled[a].to_numpy(), scaled[b].to_numpy()) for a, b in pairs]
+    chance = np.array(spread) * np.sqrt(1 / len(reference) + 1 / len(window))
+    before, now = (np.array([table.at[a, b] for a, b in pairs]) for table in tables)
+    z_before, z_now = np.arctanh(np.clip([before, now], -NEARLY_ONE, NEARLY_ONE))
+    adjusted = holm(2 * stats.norm.sf(np.abs(z_now - z_before) / chance))
+    moved = (adjusted < ALPHA) & (np.abs(now - before) > MOVED)
     return {
-        f"{names[i]} with {names[j]}": f"rank correlation {before[i, j]:.2f}, now {now[i, j]:.2f}"
-        for (i, j), p in zip(pairs, adjusted, strict=True)
-        if p < ALPHA and abs(now[i, j] - before[i, j]) > MOVED
+        " with ".join(pairs[i]): f"rank correlation {before[i]:.2f}, now {now[i]:.2f}"
+        for i in np.flatnonzero(moved)
     }
 
 
@@ -148,29 +147,29 @@ def deviation_of_z(a: np.ndarray, b: np.ndarray) -> float:
     return max(float(np.sqrt(1 + r * r / 2)), by_influence)
 
 
-def worse(reference: ArrayLike, window: ArrayLike) -> str:
-    """The mean loss a row when it rose by more than chance and a size that matters; "" when not.
-
-    Welch 1947, by chance in fewer than ALPHA of windows.
-    """
-    before, now = (np.asarray(side, dtype=float) for side in (reference, window))
-    if min(len(before), len(now)) < 10 or now.mean() <= before.mean() * (1 + WORSE):
+def worse(before: np.ndarray, now: np.ndarray) -> str:
+    """The mean loss a row, shape (n,), where it surely rose by a size that matters; else ""."""
+    if not surely(before, now, "greater") or now.mean() <= before.mean() * (1 + WORSE):
         return ""
-    test = stats.ttest_ind(now, before, equal_var=False, alternative="greater")
-    return f"mean loss {before.mean():.4g}, now {now.mean():.4g}" if test.pvalue < ALPHA else ""
+    return f"mean loss {before.mean():.4g}, now {now.mean():.4g}"
 
 
-def biased(reference: ArrayLike, window: ArrayLike) -> str:
-    """The mean residual when it moved by more than chance and a tenth of its spread; "" when not.
-
-    Welch 1947, by chance in fewer than ALPHA of windows.
-    """
-    before, now = (np.asarray(side, dtype=float) for side in (reference, window))
-    if min(len(before), len(now)) < 10 or abs(now.mean() - before.mean()) < 0.1 * before.std():
+def biased(before: np.ndarray, now: np.ndarray) -> str:
+    """The mean residual, shape (n,), where it surely moved by a tenth of its spread; else ""."""
+    if not surely(before, now) or abs(now.mean() - before.mean()) < 0.1 * before.std():
         return ""
-    test = stats.ttest_ind(now, before, equal_var=False)
-    words = f"outcomes less scores {before.mean():+.3g}, now {now.mean():+.3g}"
-    return words if test.pvalue < ALPHA else ""
+    return f"outcomes less scores {before.mean():+.3g}, now {now.mean():+.3g}"
+
+
+def surely(before: np.ndarray, now: np.ndarray, than: str = "two-sided") -> bool:
+    """Whether a mean moved by more than chance gives in ALPHA of windows (Welch 1947).
+
+    Of fewer than ten rows on a side nothing is sure.
+    """
+    if min(len(before), len(now)) < 10:
+        return False
+    test = stats.ttest_ind(now, before, equal_var=False, alternative=than)
+    return bool(test.pvalue < ALPHA)
 
 
 def copies(reference: pd.DataFrame, window: pd.DataFrame) -> str:

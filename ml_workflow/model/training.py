@@ -7,7 +7,7 @@ import pyarrow as pa
 from lightgbm import LGBMClassifier, LGBMRegressor
 
 from ..data.parts import Chunk, Table, frame_of, table_of
-from ..data.steps import connected
+from ..data.steps import dask_client
 
 
 def fit_on_cluster(
@@ -17,10 +17,11 @@ def fit_on_cluster(
     target: str,
     scheduler: str,
 ) -> LGBMClassifier | LGBMRegressor:
-    """LightGBM of these settings, fitted on Parquet files by the workers of a Dask cluster, each with its share of the rows.
+    """LightGBM of these settings, fitted on Parquet files by the workers of a Dask cluster.
 
-    The inputs are numbers; what comes back predicts without Dask. The rows are spread over the workers by the hash of their
-    inputs: LightGBM finds a column's bins from the rows of one worker, which must not be those of one end of a sorted table.
+    The inputs are numbers; what comes back predicts without Dask. The rows are spread over the
+    workers by the hash of their inputs: LightGBM finds a column's bins from the rows of one worker,
+    which must not be those of one end of a sorted table.
     """
     import dask.dataframe as dd
     from distributed import wait
@@ -31,7 +32,7 @@ def fit_on_cluster(
         table_of(source),
     )
     empty = frame_of(table.schema.empty_table(), table)
-    with connected(scheduler) as client:
+    with dask_client(scheduler) as client:
         rows = (
             dd.from_map(_rows, table.chunks(), table=table, meta=empty)[[*inputs, target]]
             .shuffle(on=inputs)
