@@ -3,8 +3,6 @@ TASK ?=
 ARGS ?=
 PYTHON ?= python3 python3.13 python3.12 python3.11
 UV := uv==0.13.9
-# What `make test` runs first: the quickest of the examples, in a project of one's own its task.
-SMALL := $(if $(wildcard tasks/penguins.yaml),penguins)
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 BIN := .venv/bin
@@ -13,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup run check lab export site test prove bench lock up
+.PHONY: help setup run check lab export site quick test prove bench lock up
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,14 +37,15 @@ site: .venv/.tests  ## make the site in docs/_build/html from the last run; noth
 	@$(BIN)/sphinx-build -q -W --keep-going -j 2 -d docs/_build/doctrees docs docs/_build/html
 	@echo "Read docs/_build/html/index.html"
 
-# A small run comes first: the notebooks then find what the stage before wrote.
-# A run whose verdict is stop (status 3) is sound, so its status does not fail the tests.
+quick: .venv/.tests  ## run the tests of a minute, and the linters
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not prove"
+
 test: .venv/.tests var/mlflow.db  ## run every test that is not long, and the linters
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/ml-workflow run $(SMALL) --force || [ $$? -eq 3 ]
-	$(BIN)/nbdev-test --n-workers 1
-	$(BIN)/pytest -n 2 --dist loadfile -m "not prove"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove"
 
 prove: .venv/.tests var/mlflow.db  ## run the long tests
 	$(BIN)/pytest -m prove
