@@ -1,23 +1,18 @@
-"""Running an experiment: who is in, which arm is served, and what a change of it means for the evidence."""
+"""Running an experiment: who is in, which arm is served, what a change means for evidence."""
 
-import json
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from ..errors import Refusal
 from ..statistics.assignment import assign
-from ..store import experiments as stored
 from ..store.decisions import Exposure
-from ..store.experiments import Experiment
-from .evidence import bound
-
-CURRENT, RELEASE = "current", "release"
+from ..store.experiments import Experiment, add_experiment, change_experiment
+from .plan import CURRENT, RELEASE, Plan
 
 
 def start(
@@ -26,56 +21,22 @@ def start(
     task: str,
     share: float,
     inclusion: float,
-    shadow: bool,
-    plan: dict[str, Any],
+    *,
+    shadow: bool = False,
+    plan: Plan | None = None,
 ) -> Experiment:
-    """A new experiment with two salts of its own; `share` of the included units get the release."""
-    first = phase(share, inclusion, str(plan.get("metric", "value")))
-    salts = {"inclusion_salt": secrets.token_hex(16), "arm_salt": secrets.token_hex(16)}
-    new = Experiment(
-        name,
-        task,
-        salts["inclusion_salt"],
-        salts["arm_salt"],
-        [first],
-        bound(plan, salts, first["weights"]) if plan else {},
-        shadow,
-    )
-    stored.add(engine, new)
+    """A new experiment with two salts of its own, to which its plan is bound.
+
+    `share` of the units included get the release; `inclusion` is the part of all units that is
+    included. In a shadow the release only scores. Raises Refusal for a name taken, or while another
+    experiment of the task goes on.
+    """
+    first = _phase(share, inclusion, (plan and plan.metric) or "value")
+    salts = {salt: secrets.token_hex(16) for salt in ("inclusion_salt", "arm_salt")}
+    bound = plan.bound_to(salts, first["weights"]) if plan else {}
+    new = Experiment(name, task, salts["inclusion_salt"], salts["arm_salt"], [first], bound, shadow)
+    add_experiment(engine, new)
     return new
-
-
-def read_plan(path: Path) -> dict[str, Any]:
-    """The plan in a JSON file, alone or within 05's decision.json; raises Refusal in a sentence."""
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Refusal(
-            f"The plan {path} cannot be read as JSON: {getattr(error, 'strerror', None) or error}."
-        ) from None
-    if not isinstance(plan, dict):
-        raise Refusal(f"The plan {path} is no JSON object: give files/decision.json of a run.")
-    return dict(plan.get("plan", plan))
-
-
-def phase(share: float, inclusion: float, metric: str) -> dict[str, Any]:
-    """A phase that begins now; raises Refusal for shares that leave an arm empty."""
-    if not 0 < share < 1:
-        raise Refusal(
-            f"The share is {share}: give the release's part of the units, above 0 and below 1."
-        )
-    if not 0 <= inclusion <= 1:
-        raise Refusal(
-            f"The inclusion is {inclusion}: give the part of all units that takes part, from 0 to 1."
-        )
-    now = time.time()
-    return {
-        "start": now,
-        "weights": {CURRENT: 1 - share, RELEASE: share},
-        "inclusion": inclusion,
-        "metric": metric,
-        "ramps": [[now, inclusion]],
-    }
 
 
 def ramp(
@@ -85,56 +46,32 @@ def ramp(
     share: float | None = None,
     metric: str | None = None,
 ) -> tuple[Experiment, bool]:
-    """Let more units in; another share or metric begins a new phase, which is told. Salts never change."""
-    changed = stored.change(engine, name, lambda old: ramped(old, inclusion, share, metric))
+    """Let more units in; another share or metric begins a new phase, and whether one was begun.
+
+    Salts never change. Raises Refusal for a smaller inclusion, or an experiment that is over.
+    """
+    changed = change_experiment(engine, name, lambda old: _with_ramp(old, inclusion, share, metric))
     return changed, len(changed.phases[-1]["ramps"]) == 1
 
 
-def ramped(
-    old: Experiment, inclusion: float | None, share: float | None, metric: str | None
-) -> Experiment:
-    """The experiment with more units let in, in its last phase if weights and metric stay, else in a new one."""
-    last = old.phases[-1]
-    if old.killed or old.ended:
-        raise Refusal(
-            f"The experiment {old.id!r} was {'ended' if old.ended else 'killed'}: start another under a new name."
-        )
-    wanted = phase(
-        last["weights"][RELEASE] if share is None else share,
-        last["inclusion"] if inclusion is None else inclusion,
-        metric or last["metric"],
-    )
-    if wanted["inclusion"] < last["inclusion"]:
-        raise Refusal(
-            f"The inclusion of {old.id!r} is {last['inclusion']} and can only rise, for no unit leaves an experiment: kill it to stop serving the release."
-        )
-    if (
-        abs(wanted["weights"][RELEASE] - last["weights"][RELEASE]) > 1e-9
-        or wanted["metric"] != last["metric"]
-    ):
-        return replace(old, phases=[*old.phases, wanted])
-    grown = last | {"inclusion": wanted["inclusion"], "ramps": last["ramps"] + wanted["ramps"]}
-    return replace(old, phases=[*old.phases[:-1], grown])
-
-
 def kill(engine: sa.Engine, name: str) -> Experiment:
-    """From now on the current process is served to all; the arm assigned is recorded all the same."""
-    return stored.change(
+    """Serve the current process to all from now on; the arm assigned is recorded all the same."""
+    return change_experiment(
         engine, name, lambda old: old if old.killed else replace(old, killed=time.time())
     )
 
 
 def end(engine: sa.Engine, name: str) -> Experiment:
-    """No unit is exposed any more; from now on the champion decides."""
-    return stored.change(
+    """Expose no unit any more; from now on the champion decides."""
+    return change_experiment(
         engine, name, lambda old: old if old.ended else replace(old, ended=time.time())
     )
 
 
 def exposures(experiment: Experiment, units: Sequence[str], now: float) -> list[Exposure | None]:
-    """For each unit the exposure to ask `expose` for, or None for a unit that does not take part.
+    """For each unit the exposure to write, or None for a unit that does not take part.
 
-    `expose` answers with the arm that stands; what decides now is `served(experiment, exposure.arm_assigned)`.
+    Writing answers with the arm that stands; what decides now is `arm_served` for it.
     """
     last = experiment.phases[-1]
     arms = assign(
@@ -146,13 +83,60 @@ def exposures(experiment: Experiment, units: Sequence[str], now: float) -> list[
     )
     number = len(experiment.phases)
     return [
-        None
-        if arm is None
-        else Exposure(experiment.id, unit, arm, served(experiment, arm), number, now)
+        arm and Exposure(experiment.id, unit, arm, arm_served(experiment, arm), number, now)
         for unit, arm in zip(units, arms, strict=True)
     ]
 
 
-def served(experiment: Experiment, arm: str) -> str:
+def arm_served(experiment: Experiment, arm: str) -> str:
     """The arm that decides for a unit of this arm: the current process if killed or in shadow."""
     return CURRENT if experiment.killed or experiment.shadow else arm
+
+
+def _phase(share: float, inclusion: float, metric: str) -> dict[str, Any]:
+    """A phase that begins now, as the database keeps it; Refusal for shares that empty an arm."""
+    if not 0 < share < 1:
+        raise Refusal(
+            f"The share is {share}: give the release's part of the units, above 0 and below 1."
+        )
+    if not 0 <= inclusion <= 1:
+        raise Refusal(
+            f"The inclusion is {inclusion}: give the part of all units that takes part, "
+            "from 0 to 1."
+        )
+    now = time.time()
+    return {
+        "start": now,
+        "weights": {CURRENT: 1 - share, RELEASE: share},
+        "inclusion": inclusion,
+        "metric": metric,
+        "ramps": [[now, inclusion]],
+    }
+
+
+def _with_ramp(
+    old: Experiment, inclusion: float | None, share: float | None, metric: str | None
+) -> Experiment:
+    """More units let in, in the last phase if weights and metric stay, else in a new one."""
+    if old.killed or old.ended:
+        raise Refusal(
+            f"The experiment {old.id!r} was {'ended' if old.ended else 'killed'}: start another "
+            "under a new name."
+        )
+    last = old.phases[-1]
+    share_now, inclusion_now = last["weights"][RELEASE], last["inclusion"]
+    new = _phase(
+        share_now if share is None else share,
+        inclusion_now if inclusion is None else inclusion,
+        metric or last["metric"],
+    )
+    if new["inclusion"] < inclusion_now:
+        raise Refusal(
+            f"The inclusion of {old.id!r} is {inclusion_now} and can only rise, for no unit leaves "
+            "an experiment: kill it to stop serving the release."
+        )
+    is_moved = abs(new["weights"][RELEASE] - share_now) > 1e-9
+    if is_moved or new["metric"] != last["metric"]:
+        return replace(old, phases=[*old.phases, new])
+    grown = last | {"inclusion": new["inclusion"], "ramps": last["ramps"] + new["ramps"]}
+    return replace(old, phases=[*old.phases[:-1], grown])

@@ -1,120 +1,102 @@
-"""The effect after each day, from sums by arm, phase and day, with bounds that hold at every look."""
+"""The effect after each day, with bounds that hold at every look, and the days to be sure."""
 
-from dataclasses import fields
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..statistics.bounds import Bound, bounds
-from ..statistics.effects import Effect, at_bound, effect_of, non_inferiority, stratified_effect
+from ..decision.amounts import volume
+from ..statistics.bounds import Bound, bounds_at_looks
+from ..statistics.effects import Effect, at_bound, effect_of, stratified_effect
+from ..statistics.power import Design, size_for_mean
 from ..statistics.sums import Sums
+from ..task.definition import Task
+from .health import Check
+from .plan import RELEASE
+from .tally import Tally, totals_in
 
-FIELDS = [field.name for field in fields(Sums)]
-ENOUGH = 10.0  # standard errors beyond which no error is left to spend (probability below 1e-22)
-FREEDOM = 10.0  # degrees of freedom from which a look has bounds at all
+ALPHA = 0.05
+"""Error allowed over all looks: on both sides together, or on the one side that is asked for."""
+ENOUGH = 10.0
+"""Standard errors beyond which no error is left to spend (probability below 1e-22)."""
+FREEDOM = 10.0
+"""Degrees of freedom from which a look has bounds at all."""
 
 
 class Look(NamedTuple):
-    """The effect of all units exposed until a day, between bounds that hold at this and every other look."""
+    """The effect of all units exposed until a day, between bounds that hold at every look."""
 
     day: int  # days since 1970 of the last exposure counted
-    effect: Effect
+    effect: Effect  # in the metric's unit, a decision
     bound: Bound
 
 
-def sums_in(rows: pd.DataFrame) -> Sums:
-    """The sums over all rows of a summary (one row an arm, phase and day)."""
-    return Sums(*(float(rows[name].sum()) for name in FIELDS))
+def looks_by_day(tally: Tally, expected: float, checks: Sequence[Check] = ()) -> list[Look]:
+    """A look after every day, so that the bounds hold whenever one looks.
 
-
-def pairs_in(rows: pd.DataFrame) -> list[tuple[Sums, Sums]]:
-    """Sums of (current, release) by phase, of the phases in which each arm has two units and the metric varies."""
-    found = []
-    for _, part in rows[rows["units"] > 0].groupby("phase"):
-        control, treatment = (sums_in(part[part["arm"] == arm]) for arm in ("current", "release"))
-        if min(control.units, treatment.units) >= 2 and control.variance + treatment.variance > 0:
-            found.append((control, treatment))
-    return found
-
-
-def effect_in(rows: pd.DataFrame, *, adjust: bool = True) -> Effect | None:
-    """The effect in a summary, within phases where there are several; None where nothing can be compared yet."""
-    pairs = pairs_in(rows)
-    if not pairs:
-        return None
-    return (
-        effect_of(*pairs[0], adjust=adjust)
-        if len(pairs) == 1
-        else stratified_effect(pairs, adjust=adjust)
-    )
-
-
-def looks_in(
-    rows: pd.DataFrame,
-    *,
-    planned: float | None,
-    expected: float,
-    alpha: float = 0.05,
-    adjust: bool = True,
-) -> list[Look]:
-    """A look after every day, so that the bounds hold whenever one looks: planned units where there is a plan, else a sequence.
-
-    expected is the size, fixed beforehand, at which an unplanned sequence is tightest. alpha is two-sided.
+    They follow the plan's units; where there are none they are a sequence that is tightest at
+    `expected` units, a size fixed beforehand. The effect is not adjusted where the covariate's
+    check failed.
     """
-    seen = [
-        (day, effect_in(rows[rows["day"] <= day], adjust=adjust))
-        for day in np.unique(rows.loc[rows["units"] > 0, "day"])
-    ]
-    effects = [
-        (int(day), effect)
-        for day, effect in seen
-        if effect is not None and effect.degrees_of_freedom >= FREEDOM
-    ]
-    grown = [k for k, (_, e) in enumerate(effects) if k == 0 or e.units > effects[k - 1][1].units]
-    if not grown:
+    adjust = all(check.passed for check in checks if check.name == "covariate")
+    plan, sums = tally.evidence.plan, tally.sums
+    effects: list[tuple[int, Effect]] = []
+    for day in np.unique(sums.loc[sums["units"] > 0, "day"]):
+        effect = effect_within_phases(sums[sums["day"] <= day], adjust=adjust)
+        if effect is None or effect.degrees_of_freedom < FREEDOM:
+            continue
+        if not effects or effect.units > effects[-1][1].units:
+            effects.append((int(day), effect))
+    if not effects:
         return []
-    found = bounds(
-        [effects[k][1].units for k in grown], planned=planned, expected=expected, alpha=alpha
+    bounds = bounds_at_looks(
+        [effect.units for _, effect in effects],
+        planned=plan.units,
+        expected=expected,
+        alpha=2 * ALPHA / (plan.sides or tally.evidence.abtest.sides),
     )
     return [
-        Look(effects[k][0], _bounded(effects[k][1], bound), bound)
-        for k, bound in zip(grown, found, strict=True)
+        Look(day, _bounded(effect, bound), bound)
+        for (day, effect), bound in zip(effects, bounds, strict=True)
     ]
+
+
+def effect_within_phases(sums: pd.DataFrame, *, adjust: bool = True) -> Effect | None:
+    """The effect in sums by arm, phase and day; None where nothing can be compared yet.
+
+    Phases count in which each arm has two units and the metric varies.
+    """
+    phases: list[tuple[Sums, Sums]] = []
+    for _, part in sums[sums["units"] > 0].groupby("phase"):
+        current, release = totals_in(part)
+        if min(current.units, release.units) >= 2 and current.variance + release.variance > 0:
+            phases.append((current, release))
+    if not phases:
+        return None
+    if len(phases) == 1:
+        return effect_of(*phases[0], adjust=adjust)
+    return stratified_effect(phases, adjust=adjust)
 
 
 def _bounded(effect: Effect, bound: Bound) -> Effect:
     """The effect at a look's bound, taken to the t distribution where arms are small."""
-    critical = min(bound.critical, ENOUGH)
-    return at_bound(effect, float(stats.t.isf(stats.norm.sf(critical), effect.degrees_of_freedom)))
+    error = stats.norm.sf(min(bound.critical, ENOUGH))
+    return at_bound(effect, float(stats.t.isf(error, effect.degrees_of_freedom)))
 
 
-def guard(
-    rows: pd.DataFrame, margin: float, critical: float, *, higher_is_better: bool = True
-) -> dict[str, float | bool]:
-    """A guardrail at a look's bound: its difference, the worst that is compatible, and whether it held or is surely broken."""
-    effect = effect_in(rows)
-    if effect is None:  # too few units, or the same for every unit of both arms
-        control, treatment = (sums_in(rows[rows["arm"] == arm]) for arm in ("current", "release"))
-        same = min(control.units, treatment.units) >= 2 and control.value == treatment.value
-        return {
-            "difference": 0.0,
-            "worst": 0.0,
-            "margin": margin,
-            "held": same,
-            "broken": False,
-            "p": 1.0,
-        }
-    level = min(float(stats.norm.cdf(critical)), 1 - 1e-12)
-    seen = non_inferiority(effect, margin, level=level, higher_is_better=higher_is_better)
-    best = 2 * effect.difference - seen.bound
-    broken = bool(best < -margin) if higher_is_better else bool(best > margin)
-    return {
-        "difference": effect.difference,
-        "worst": seen.bound,
-        "margin": margin,
-        "held": bool(seen.held),
-        "broken": broken,
-        "p": float(effect.p_value),
-    }
+def days_left(task: Task, tally: Tally, last: Look) -> int | None:
+    """Days of traffic until an effect as large as that of the last look would show.
+
+    None where it does not exceed the cost of running.
+    """
+    effect, evidence = last.effect, tally.evidence
+    gain = effect.difference - task.value.run_cost_per_month / volume(task)
+    if gain <= 0:
+        return None
+    share = evidence.phases[-1].weights[RELEASE]
+    deviation = effect.standard_error * float(np.sqrt(effect.units * share * (1 - share)))
+    design = Design(share=share, sides=task.abtest.sides, looks=task.abtest.looks)
+    units = max(size_for_mean(gain, deviation, design).total, evidence.plan.units or 0)
+    return max(1, int(np.ceil((units - effect.units) / (volume(task) / 30))))

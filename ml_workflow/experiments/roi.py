@@ -1,22 +1,26 @@
-"""What an effect is worth to the person who pays: return, payback and chance of loss over a horizon."""
+"""What an effect is worth to the person who pays: return, payback and chance of loss."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from ..statistics.checks import Floats, Interval, check_between, check_positive
+from ..decision.amounts import volume
+from ..statistics.checks import Floats, Interval, check_positive
+from ..statistics.effects import Effect
+from ..task.definition import Task
+
+LEVEL = 0.95
+"""Of the intervals that go in and come out."""
 
 
 class Return(NamedTuple):
-    """The return on a process over its horizon, each as an interval."""
+    """The return on a process over its horizon, each as an interval but the last."""
 
-    roi: Interval  # (net value a month x horizon - build cost) / build cost, a share: 1.0 doubles the money
+    roi: Interval  # (net value a month x horizon - build cost) / build cost: 1.0 doubles the money
     net_value_per_month: Interval  # currency a month, net of the cost of running
     payback_months: Interval  # build cost / net value a month; inf where it never pays back
-    chance_of_loss: (
-        float  # probability that the horizon ends with less money than without the process
-    )
+    chance_of_loss: float  # probability that at the horizon there is less money than without it
 
 
 def return_on(
@@ -26,75 +30,92 @@ def return_on(
     build_cost: Interval | float,
     run_cost_per_month: Interval | float = 0.0,
     horizon_months: float = 12.0,
-    level: float = 0.95,
     draws: int = 20_000,
-    seed: int = 0,
 ) -> Return:
-    """Return of an effect in currency a decision; an Interval is uncertain, its bounds holding at level.
+    """Return of an effect in currency a decision; an Interval is uncertain, its bounds at LEVEL.
 
-    Inputs are independent and normal, with the two sides of an interval of their own width (two-piece normal);
-    a Latin hypercube (McKay et al. 1979) of seeded draws carries them through.
+    Inputs are independent and normal, with the two sides of an interval of their own width
+    (two-piece normal); a Latin hypercube (McKay et al. 1979) of seeded draws carries them through.
+    Raises ValueError for inputs that are not finite, and a horizon or cost of building not above 0.
     """
-    check_between(level, "level", 0, 1)
     check_positive(horizon_months, "horizon_months")
-    generator = np.random.default_rng(seed)
-    gain, decisions, build, run = (
-        _draws(value, name, level, draws, generator)
-        for value, name in (
-            (effect, "effect"),
-            (decisions_per_month, "decisions_per_month"),
-            (build_cost, "build_cost"),
-            (run_cost_per_month, "run_cost_per_month"),
-        )
-    )
-    points = [
-        _interval(v).estimate for v in (effect, decisions_per_month, build_cost, run_cost_per_month)
+    inputs = {
+        "effect": effect,
+        "decisions_per_month": decisions_per_month,
+        "build_cost": build_cost,
+        "run_cost_per_month": run_cost_per_month,
+    }
+    intervals = [
+        value if isinstance(value, Interval) else Interval(*[float(value)] * 3)
+        for value in inputs.values()
     ]
-    check_positive(points[2], "build_cost")
-    decisions, build = np.maximum(decisions, 0), np.maximum(build, points[2] * 1e-3)
-    net = decisions * gain - run
-    point = points[1] * points[0] - points[3]
+    generator = np.random.default_rng(0)
+    gain, decisions, build, run = (
+        _draws(interval, name, draws, generator)
+        for name, interval in zip(inputs, intervals, strict=True)
+    )
+    gain_0, decisions_0, build_0, run_0 = (interval.estimate for interval in intervals)
+    check_positive(build_0, "build_cost")
+    decisions, build = np.maximum(decisions, 0), np.maximum(build, build_0 * 1e-3)
+    net, point = decisions * gain - run, decisions_0 * gain_0 - run_0
     roi = (net * horizon_months - build) / build
-    payback = _payback(build, net)
+    payback = np.where(net > 0, build / np.where(net > 0, net, 1), np.inf)
     return Return(
-        roi=_bounds(roi, (point * horizon_months - points[2]) / points[2], level),
-        net_value_per_month=_bounds(net, point, level),
-        payback_months=_bounds(payback, points[2] / point if point > 0 else float("inf"), level),
+        roi=_bounds(roi, (point * horizon_months - build_0) / build_0),
+        net_value_per_month=_bounds(net, point),
+        payback_months=_bounds(payback, build_0 / point if point > 0 else float("inf")),
         chance_of_loss=float(np.mean(roi < 0)),
     )
 
 
-def _payback(build: Floats, net: Floats) -> Floats:
-    """Months until the build cost has come back; inf where the net value is not above zero."""
-    return np.where(net > 0, build / np.where(net > 0, net, 1), np.inf)
-
-
-def _interval(value: Interval | float) -> Interval:
-    """A certain value as an interval without width."""
-    return (
-        value if isinstance(value, Interval) else Interval(float(value), float(value), float(value))
-    )
-
-
-def _draws(
-    value: Interval | float, name: str, level: float, draws: int, generator: np.random.Generator
-) -> Floats:
-    """Draws of one input, shape (draws,): one from each of as many equal slices of its distribution, shuffled."""
-    lower, estimate, upper = _interval(value)
-    if not (np.isfinite([lower, estimate, upper]).all() and lower <= estimate <= upper):
+def _draws(interval: Interval, name: str, draws: int, generator: np.random.Generator) -> Floats:
+    """Draws of one input, shape (draws,): one from each of as many equal slices, shuffled."""
+    lower, estimate, upper = interval
+    if not (np.isfinite(interval).all() and lower <= estimate <= upper):
         raise ValueError(
-            f"{name} is {value}; it must be a finite number, or an interval with lower <= estimate <= upper."
+            f"{name} is {interval}; it must be a finite number, or an interval with "
+            "lower <= estimate <= upper."
         )
     if lower == upper:
         return np.full(draws, estimate)
-    z = stats.norm.ppf((generator.permutation(draws) + 0.5) / draws) / stats.norm.isf(
-        (1 - level) / 2
-    )
+    slices = (generator.permutation(draws) + 0.5) / draws
+    z = stats.norm.ppf(slices) / stats.norm.isf((1 - LEVEL) / 2)
     return estimate + np.where(z > 0, upper - estimate, estimate - lower) * z
 
 
-def _bounds(draws: Floats, estimate: float, level: float) -> Interval:
+def _bounds(draws: Floats, estimate: float) -> Interval:
     """The estimate between the percentiles of its draws (which may be infinite)."""
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     lower, upper = np.quantile(draws, [tail, 1 - tail], method="nearest")
     return Interval(float(lower), float(estimate), float(upper))
+
+
+def worth_of_effect(task: Task, effect: Effect) -> dict[str, Any]:
+    """The figures of an effect by their names in decision.json; [lower, estimate, upper] or one.
+
+    Net value a month and, where the task states values and costs, ROI, payback in months (None
+    where it never comes) and the chance of loss. Net value and ROI carry the bounds of the look,
+    the chance of loss takes the effect as it stands today.
+    """
+    value, uncertain = task.value, task.abtest.uncertain
+    inputs: dict[str, Any] = {
+        "decisions_per_month": float(volume(task)),
+        "build_cost": value.build_cost or 1.0,
+        "run_cost_per_month": value.run_cost_per_month,
+    }
+    for name, (lower, upper) in uncertain.items():
+        inputs[name] = Interval(lower, inputs[name], upper)
+    inputs["horizon_months"] = task.success.horizon_months
+    at_look = return_on(effect.interval, **inputs)
+    figures: dict[str, Any] = {"net_value_per_month": list(at_look.net_value_per_month)}
+    if not (task.has_values and value.build_cost and value.decisions_per_month):
+        return figures
+    half, difference = 1.96 * effect.standard_error, effect.difference
+    today = return_on(Interval(difference - half, difference, difference + half), **inputs)
+    payback = [months if np.isfinite(months) else None for months in at_look.payback_months]
+    return figures | {
+        "roi": list(at_look.roi),
+        "payback_months": payback[1],
+        "payback_bounds": payback,
+        "chance_of_loss": today.chance_of_loss,
+    }

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
-from ml_workflow.experiments.lifecycle import end, exposures, kill, ramp, served, start
+from ml_workflow.experiments.lifecycle import arm_served, end, exposures, kill, ramp, start
 from ml_workflow.store.committer import write
 from ml_workflow.store.database import open_decisions
 from ml_workflow.store.decisions import Decision, Outcome, Request, write_outcomes
@@ -38,7 +38,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
 def started(
     engine: sa.Engine, name: str = "e", inclusion: float = 0.2, shadow: bool = False
 ) -> Experiment:
-    return start(engine, name, "credit", 0.5, inclusion, shadow, {})
+    return start(engine, name, "credit", 0.5, inclusion, shadow=shadow)
 
 
 def arms(found: Experiment) -> dict[str, str]:
@@ -103,7 +103,7 @@ def test_a_killed_or_shadow_experiment_serves_the_current_process_and_records_th
         asked = [one for one in exposures(found, UNITS, 1.0) if one]
         assert {one.arm_served for one in asked} == {"current"}
         assert {one.arm_assigned for one in asked} == {"current", "release"}
-        assert served(found, "release") == "current"
+        assert arm_served(found, "release") == "current"
     with pytest.raises(Refusal, match="was killed"):
         ramp(engine, "e", inclusion=1.0)
     assert current_experiment(engine, "credit") is not None, (

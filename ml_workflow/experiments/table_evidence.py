@@ -1,0 +1,175 @@
+"""The evidence in a table from elsewhere: a CSV, Parquet or JSON file, read by DuckDB."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from ..data.tables import format_of
+from ..errors import Refusal, nearest
+from ..store.address import first_line
+from ..store.files import root
+from ..task.definition import ABTest
+from .evidence import Evidence, Phase, with_repetition
+from .plan import ARMS, CURRENT, RELEASE
+
+NEEDED = ("unit", "arm", "value", "time")
+OPTIONAL = ("exposed", "phase", "covariate")
+READERS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
+
+
+def open_table(
+    where: str, name: str, mapping: str, share: float, abtest: ABTest, now: float | None
+) -> Evidence:
+    """The evidence of a table, one row a decision or a unit, of which `share` are the release's.
+
+    Its outcomes are final, unless it says when units were exposed. Counted is up to now, else up to
+    the last time in it.
+    """
+    names, label = _pairs(mapping), name or Path(where).name
+    source = _source(where)
+    described = source.execute("DESCRIBE source").fetchall()
+    types = {str(column): str(kind) for column, kind, *_ in described}
+    others = [*abtest.guardrails, *abtest.segments]
+    columns = _columns(where, names, list(types), others)
+    expressions = _expressions(columns, types, others)
+    selected = ", ".join(f"{sql} AS {_quoted(column)}" for column, sql in expressions.items())
+    with _sentences(where):
+        source.execute(f"CREATE VIEW rows AS SELECT {selected} FROM source")
+        last, count, timed, known = source.execute(
+            "SELECT greatest(max(exposed), max(arrived)), count(*), count(exposed), count(unit) "
+            "FROM rows"
+        ).fetchall()[0]
+    if count != timed:
+        column = columns.get("exposed", columns["time"])
+        raise Refusal(
+            f"Experiment {label}: {count - timed:,} of {count:,} rows have no time in {column!r}: "
+            "fill it, or leave these rows out."
+        )
+
+    def ask(query: sa.Select[Any]) -> pd.DataFrame:
+        literal = {"literal_binds": True}
+        sql = str(query.compile(dialect=postgresql.dialect(), compile_kwargs=literal))
+        with _sentences(where):
+            return source.execute(sql.replace("%%", "%")).df()
+
+    texts = {"arm": sa.Text, "unit": sa.Text}
+    evidence = Evidence(
+        name=label,
+        rows=sa.table("rows", *(sa.column(c, texts.get(c, sa.Double)) for c in expressions)),
+        ask=ask,
+        now=now or float(last or 0),
+        phases=[Phase({CURRENT: 1 - share, RELEASE: share})],
+        abtest=abtest,
+        is_final="exposed" not in columns,
+        arms={theirs: ours for theirs, ours in names.items() if ours in ARMS},
+        strays=count - known,
+    )
+    return with_repetition(evidence, has_keys=False)
+
+
+@contextmanager
+def _sentences(where: str) -> Iterator[None]:
+    """What DuckDB refuses becomes a sentence."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise Refusal(f"The evidence {where} cannot be read: {first_line(error)}") from None
+
+
+def _source(where: str) -> duckdb.DuckDBPyConnection:
+    """A connection whose view `source` is the file."""
+    path = root() / Path(where).expanduser()
+    reader = READERS.get(format_of(path) or "")
+    if not path.is_file() or reader is None:
+        raise Refusal(
+            f"The evidence {where} is neither a database URL nor a CSV, Parquet or JSON file that "
+            "exists."
+        )
+    connection, text = duckdb.connect(), str(path).replace("'", "''")
+    with _sentences(where):
+        connection.execute(f"CREATE VIEW source AS SELECT * FROM {reader}('{text}')")
+    return connection
+
+
+def _pairs(mapping: str) -> dict[str, str]:
+    """`theirs=ours,…` as a dictionary from theirs to ours."""
+    pairs = {}
+    for part in filter(str.strip, mapping.split(",")):
+        theirs, _, ours = map(str.strip, part.partition("="))
+        if not theirs or not ours or "=" in ours:
+            raise Refusal(
+                f"mapping has the part {part.strip()!r}: write theirs=ours,…, such as "
+                "user=unit,variant=arm,revenue=value,ts=time,B=release."
+            )
+        pairs[theirs] = ours
+    return pairs
+
+
+def _columns(
+    where: str, names: Mapping[str, str], there: Sequence[str], others: Sequence[str]
+) -> dict[str, str]:
+    """Our names of columns, each with the table's column behind it."""
+    pairs = {theirs: ours for theirs, ours in names.items() if ours not in ARMS}
+    known = [*NEEDED, *OPTIONAL, *others]
+    if wrong := [ours for ours in pairs.values() if ours not in known]:
+        raise Refusal(
+            f"mapping names {wrong[0]!r}, which is no column of evidence ({', '.join(known)})."
+            f"{nearest(wrong[0], known)}"
+        )
+    if wrong := [theirs for theirs in pairs if theirs not in there]:
+        raise Refusal(
+            f"mapping names the column {wrong[0]!r}, which {where} does not have."
+            f"{nearest(wrong[0], there)}"
+        )
+    columns = {ours: ours for ours in known if ours in there}
+    columns |= {ours: theirs for theirs, ours in pairs.items()}
+    if missing := [ours for ours in (*NEEDED, *others) if ours not in columns]:
+        raise Refusal(
+            f"{where} has no column {missing[0]!r} (it has {', '.join(there)}): say by `mapping` "
+            f"which it is, such as {there[0]}={missing[0]}."
+        )
+    return columns
+
+
+def _expressions(
+    columns: Mapping[str, str], types: Mapping[str, str], others: Sequence[str]
+) -> dict[str, str]:
+    """The SQL of each column of the evidence."""
+    quoted = {ours: _quoted(theirs) for ours, theirs in columns.items()}
+    happened, exposed = (
+        _seconds(_quoted(column), types[column])
+        for column in (columns["time"], columns.get("exposed", columns["time"]))
+    )
+    return {
+        "unit": quoted["unit"],
+        "arm": quoted["arm"],
+        "phase": quoted.get("phase", "1"),
+        "exposed": exposed,
+        "decided": exposed,
+        "happened": happened,
+        "arrived": happened,
+        "value": f"CAST({quoted['value']} AS DOUBLE)",
+        "covariate": f"CAST({quoted.get('covariate', '0')} AS DOUBLE)",
+        "weight": "CAST(1 AS DOUBLE)",
+        **{other: quoted[other] for other in others},
+    }
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _seconds(column: str, kind: str) -> str:
+    """SQL of seconds since 1970, from a number of them, a date or a text that reads as a date."""
+    if re.match(r"DATE|TIME", kind):
+        return f"CAST(epoch({column}) AS DOUBLE)"
+    return (
+        f"epoch(CAST({column} AS TIMESTAMP))" if kind == "VARCHAR" else f"CAST({column} AS DOUBLE)"
+    )

@@ -1,0 +1,228 @@
+"""What is counted of an experiment, where its rows are: only sums by arm, phase and day come back.
+
+One description in SQLAlchemy gives the SQL of SQLite, PostgreSQL and DuckDB.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from ..errors import Refusal
+from ..statistics.delay import Delay, delay_window, slowest
+from ..statistics.sums import Sums
+from .evidence import ONE, ZERO, Evidence
+from .plan import ARMS, DAY
+
+HOUR = 3600.0
+FEW = 30
+"""Outcomes an arm below which their delays tell nothing."""
+DRAWN = 20_000
+"""Delays an arm that stand for all."""
+SAME = {"units": "exposed", "d": "exposed", "dd": "exposed", "yd": "y", "xd": "x"}
+"""Sums that are another one where each row is a unit of one decision."""
+Expression: TypeAlias = sa.ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was counted of an experiment.
+
+    `sums` has a row an arm, phase and day of exposure, as `sum_by_day` gives it; `delays` are those
+    of `outcome_delays`.
+    """
+
+    evidence: Evidence
+    sums: pd.DataFrame
+    delays: pd.DataFrame
+    window: float  # seconds an outcome is waited for
+    is_declared: bool = True  # whether task or table say how long, not the delays themselves
+
+    @property
+    def arms(self) -> dict[str, pd.DataFrame]:
+        """The rows of each arm."""
+        return {arm: self.sums[self.sums["arm"] == arm] for arm in ARMS}
+
+    @property
+    def totals(self) -> list[Sums]:
+        """The sums of (current, release) over all phases and days."""
+        return totals_in(self.sums)
+
+
+def count_evidence(evidence: Evidence, delay: float) -> Tally:
+    """The tally of an experiment; `delay` is how many seconds outcomes take, 0 where none is said.
+
+    Then outcomes are waited for as long as almost all have taken so far.
+    """
+    delays = outcome_delays(evidence)
+    if evidence.is_final or delay > 0:
+        window = 0.0 if evidence.is_final else delay
+        return Tally(evidence, sum_by_day(evidence, window), delays, window)
+    longest = slowest_delay(delays, 0.999)
+    window = HOUR * (1 + (longest.window if longest else 0))
+    return Tally(evidence, sum_by_day(evidence, window), delays, window, is_declared=False)
+
+
+def sum_by_day(
+    evidence: Evidence, window: float, metric: str = "value", segment: str | None = None
+) -> pd.DataFrame:
+    """Sums over units by arm, phase, day of exposure (and segment): of `Sums`, and for health.
+
+    window, in seconds, is how long an outcome is waited for: units decided later than that before
+    now are not counted yet, outcomes that arrived later than that after the decision never are, and
+    a unit without an outcome earned 0. Raises Refusal where there are no two arms to compare.
+    """
+    keys = ["arm", "phase", "day", *([segment] if segment else [])]
+    is_plain = evidence.is_final and not evidence.is_repeated
+    units = _rows(evidence, metric) if is_plain else _units(evidence, window, metric, segment)
+    if segment:
+        units = units.add_columns(evidence.rows.c[segment])
+    u, total, rows = units.subquery().c, sa.func.sum, sa.func.count()
+    sums: dict[str, Expression] = {
+        "exposed": rows,
+        "y": total(u.y),
+        "yy": total(u.y * u.y),
+        "yyy": total(u.y * u.y * u.y),
+        "x": total(u.x),
+        "xx": total(u.x * u.x),
+        "xy": total(u.x * u.y),
+        "absolute": total(sa.func.abs(u.y)),
+        "largest": sa.func.max(sa.func.abs(u.y)),
+    }
+    if is_plain:
+        sums |= {"broken": rows - sa.func.count(u.y), "uncovered": rows - sa.func.count(u.x)}
+    else:
+        sums |= {
+            "units": total(sa.case((u.d > 0, ONE), else_=ZERO)),
+            "d": total(u.d),
+            "dd": total(u.d * u.d),
+            "yd": total(u.y * u.d),
+            "xd": total(u.x * u.d),
+        }
+        sums |= {fault: total(u[fault]) for fault in ("silent", "early", "broken", "uncovered")}
+    columns = [u[key] for key in keys]
+    labelled = [expression.label(name) for name, expression in sums.items()]
+    table = _with_our_arms(evidence, sa.select(*columns, *labelled).group_by(*columns)).fillna(0.0)
+    if is_plain:
+        table = table.assign(**{name: table[other] for name, other in SAME.items()})
+        table = table.assign(silent=0.0, early=0.0)
+    _check_arms(evidence.name, table.groupby("arm")["exposed"].sum())
+    numbers = table.columns.difference(["arm", segment])
+    return table.astype(dict.fromkeys(numbers, float)).sort_values(keys, ignore_index=True)
+
+
+def _rows(evidence: Evidence, metric: str) -> sa.Select[Any]:
+    """The rows as units, each of one decision; y is NULL where the metric is not finite."""
+    r = evidence.rows.c
+    y = sa.case((_is_finite(r[metric]), r[metric]))
+    day = sa.func.floor(r.exposed / DAY)
+    return sa.select(r.arm, r.phase, day.label("day"), y.label("y"), r.covariate.label("x"))
+
+
+def _units(evidence: Evidence, window: float, metric: str, segment: str | None) -> sa.Select[Any]:
+    """One row a unit: how many decisions count, their worth, its covariate, and its faults."""
+    r = evidence.rows.c
+    y, worth, has_come = r[metric], r[metric] * r.weight, cast(Expression, sa.true())
+    if metric == "value":
+        worth = y
+        has_come = sa.and_(r.arrived.is_not(None), r.arrived <= r.decided + window)
+    is_ripe = r.decided <= evidence.now - window
+    is_sound = sa.and_(y.is_not(None), _is_finite(y))
+    total: Any = sa.func.sum if evidence.is_repeated else _alone
+    most: Any = sa.func.max if evidence.is_repeated else _alone
+    first: Any = sa.func.min if evidence.is_repeated else _alone
+    d = total(_where(is_ripe, r.weight))
+    parts = {
+        "phase": first(r.phase),
+        "day": sa.func.floor(first(r.exposed) / DAY),
+        "d": d,
+        "y": total(_where(sa.and_(is_ripe, has_come, is_sound), worth)),
+        "x": _where(d > 0, total(sa.func.coalesce(r.covariate, ZERO) * r.weight) / total(r.weight)),
+        "silent": _where(d > 0, 1 - most(_where(sa.and_(is_ripe, has_come), ONE))),
+        "early": most(_where(r.happened < r.exposed, ONE)),
+        "broken": most(_where(sa.and_(has_come, sa.not_(is_sound)), ONE)),
+        "uncovered": most(_where(r.covariate.is_(None), ONE)),
+    }
+    units = sa.select(r.arm, *(part.label(name) for name, part in parts.items()))
+    keys = [r.unit, r.arm, *([r[segment]] if segment else [])]
+    return units.group_by(*keys) if evidence.is_repeated else units
+
+
+def _alone(expression: Expression) -> Expression:
+    """What a sum, a maximum or a minimum over one row is."""
+    return expression
+
+
+def _where(condition: Expression, expression: Expression) -> Expression:
+    """The expression where the condition holds, else 0."""
+    return sa.case((condition, expression), else_=ZERO)
+
+
+def _is_finite(y: Expression) -> Expression:
+    """Whether the metric is a number; NaN is larger than all of them, or NULL."""
+    return sa.func.abs(y) < 1e300
+
+
+def totals_in(sums: pd.DataFrame) -> list[Sums]:
+    """The sums of (current, release) over a table by arm, phase and day."""
+    arms = [sums[sums["arm"] == arm] for arm in ARMS]
+    return [Sums(*(float(rows[field.name].sum()) for field in fields(Sums))) for rows in arms]
+
+
+def outcome_delays(evidence: Evidence) -> pd.DataFrame:
+    """How many outcomes took how long; none of a table whose outcomes are final.
+
+    Columns arm, age (decision until now) and delay in whole hours, count.
+    """
+    if evidence.is_final:
+        return pd.DataFrame(columns=["arm", "age", "delay", "count"])
+    r = evidence.rows.c
+    age, delay = (sa.func.floor((end - r.decided) / HOUR) for end in (evidence.now, r.arrived))
+    columns = [r.arm, age.label("age"), delay.label("delay")]
+    query = sa.select(*columns, sa.func.count().label("count")).group_by(*columns)
+    return _with_our_arms(evidence, query.where(r.arrived.between(r.decided, evidence.now)))
+
+
+def slowest_delay(delays: pd.DataFrame, share: float) -> Delay | None:
+    """The window, in hours, in which that share of outcomes of the slower arm arrives.
+
+    None where outcomes are few.
+    """
+    windows = []
+    for arm in ARMS:
+        part = delays[delays["arm"] == arm]
+        total = int(part["count"].sum())
+        if total < FEW:
+            return None
+        times = np.ceil(part["count"].to_numpy(float) * min(1, DRAWN / total)).astype(int)
+        delay, age = (np.repeat(part[name].to_numpy(float), times) for name in ("delay", "age"))
+        windows.append(delay_window(delay, age, share=share))
+    return slowest(windows)
+
+
+def _with_our_arms(evidence: Evidence, query: sa.Select[Any]) -> pd.DataFrame:
+    """What the query gives, arms by our names."""
+    table = evidence.ask(query)
+    return table.assign(arm=table["arm"].astype(str).replace(evidence.arms))
+
+
+def _check_arms(name: str, counts: "pd.Series[float]") -> None:
+    """Refuse units by arm that cannot be compared."""
+    if counts.empty:
+        raise Refusal(
+            f"Experiment {name} has no exposures: let the API answer /decide while it runs, or "
+            "correct `experiment` and `evidence`."
+        )
+    if foreign := [arm for arm in counts.index if arm not in ARMS]:
+        raise Refusal(
+            f"Experiment {name} has the arm {foreign[0]!r} ({int(counts[foreign[0]]):,} units): "
+            "arms are current and release; name them by `mapping`, such as A=current,B=release."
+        )
+    if missing := [arm for arm in ARMS if arm not in counts]:
+        raise Refusal(
+            f"Experiment {name}: the arm {missing[0]} is empty, {counts.index[0]} has "
+            f"{int(counts.iloc[0]):,} units: look at the weights, or wait until both arms have "
+            "units."
+        )
