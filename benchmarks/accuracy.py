@@ -1,7 +1,11 @@
-"""Accuracy against AutoML at equal time, on six tables that nothing here was tuned to: log loss or RMSE on the same test rows.
+"""Accuracy against AutoML at equal time, on six tables that nothing here was tuned to.
 
-.venv/bin/python benchmarks/accuracy.py [--seconds 120] [TABLE …]; bars: FLAML 5 of 6 (at least as good), AutoGluon 4 of 6 (not surely worse).
-Each peer runs in an environment of its own, made by uv under a temporary folder, on as many cores as this machine has.
+Log loss or RMSE on the same test rows.
+
+.venv/bin/python benchmarks/accuracy.py [--seconds 120] [TABLE …]
+Bars: FLAML 5 of 6 (at least as good), AutoGluon 4 of 6 (not surely worse).
+Each peer runs in an environment of its own, made by uv under a temporary folder, on as many cores
+as this machine has.
 """
 
 import argparse
@@ -41,21 +45,32 @@ CODE = {
 from flaml import AutoML
 model = AutoML()
 kind, metric = ("regression", "rmse") if kind == "regression" else ("classification", "log_loss")
-model.fit(X_train=train.drop(columns=target), y_train=train[target], task=kind, metric=metric, time_budget=seconds, seed=0, verbose=0)
-found = model.predict(test) if kind == "regression" else pd.DataFrame(model.predict_proba(test), columns=model.classes_)
+model.fit(
+    X_train=train.drop(columns=target), y_train=train[target], task=kind, metric=metric,
+    time_budget=seconds, seed=0, verbose=0,
+)
+if kind == "regression":
+    found = model.predict(test)
+else:
+    found = pd.DataFrame(model.predict_proba(test), columns=model.classes_)
 """,
     "AutoGluon": """
 from autogluon.tabular import TabularPredictor
 metric = "root_mean_squared_error" if kind == "regression" else "log_loss"
-model = TabularPredictor(target, problem_type=kind, eval_metric=metric, path=place, verbosity=0).fit(train, presets="best_quality", time_limit=seconds)
-found = model.predict(test) if kind == "regression" else model.predict_proba(test, as_multiclass=True)
+model = TabularPredictor(target, problem_type=kind, eval_metric=metric, path=place, verbosity=0)
+model = model.fit(train, presets="best_quality", time_limit=seconds)
+if kind == "regression":
+    found = model.predict(test)
+else:
+    found = model.predict_proba(test, as_multiclass=True)
 """,
 }
 FRAME = """
 import sys
 import pandas as pd
 place, target, kind, seconds = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-train, test = pd.read_parquet(f"{place}/train.parquet"), pd.read_parquet(f"{place}/test.parquet").drop(columns=target)
+train, test = (pd.read_parquet(f"{place}/{part}.parquet") for part in ("train", "test"))
+test = test.drop(columns=target)
 for part in (train, test):
     for name in part.select_dtypes(exclude="number"):
         part[name] = part[name].astype("category") if name != target else part[name]
@@ -88,16 +103,14 @@ def table(name: str, folder: Path) -> pd.DataFrame:
     return frame.sample(min(len(frame), 50_000), random_state=0).reset_index(drop=True)
 
 
-def losses(kind: str, found: pd.DataFrame | np.ndarray, truth: pd.Series) -> np.ndarray:
-    """Minus the log of the chance given to the truth, or the squared error, a row."""
+def losses(kind: str, found: pd.DataFrame | np.ndarray, outcomes: pd.Series) -> np.ndarray:
+    """Minus the log of the probability given to the outcome, or the squared error, a row."""
     if kind == "regression":
-        return (np.asarray(found, dtype=float).ravel() - truth.to_numpy()) ** 2
+        return (np.asarray(found, dtype=float).ravel() - outcomes.to_numpy()) ** 2
     assert isinstance(found, pd.DataFrame)
-    chances = found.set_axis(found.columns.astype(str), axis=1)
-    given = chances.to_numpy()[
-        np.arange(len(truth)), chances.columns.get_indexer(truth.astype(str))
-    ]
-    return -np.log(np.clip(given / chances.to_numpy().sum(axis=1), 1e-6, 1))
+    classes = found.columns.astype(str).get_indexer(outcomes.astype(str))
+    probabilities = found.to_numpy()[np.arange(len(outcomes)), classes]
+    return -np.log(np.clip(probabilities / found.to_numpy().sum(axis=1), 1e-6, 1))
 
 
 def peer(
@@ -198,7 +211,10 @@ def ours(
 
 
 def compared(name: str, seconds: int, pythons: dict[str, Path], folder: Path) -> dict[str, object]:
-    """One row of the table: each side's loss and seconds, and the verdict of a paired bootstrap of the rows' losses."""
+    """One row of the table: each side's loss and seconds, and who is surely better.
+
+    That is by a paired bootstrap of the rows' losses.
+    """
     target, kind = TABLES[name]
     frame, place = table(name, folder), folder / name
     place.mkdir()
@@ -265,9 +281,8 @@ def main() -> None:
         ("AutoGluon", 4, lambda r: r["against AutoGluon"] != "surely worse"),
     ):
         if peer_name in pythons:
-            print(
-                f"{peer_name}: {int(found.apply(good, axis=1).sum())} of {len(found)} (bar {bar} of 6)"
-            )
+            reached = int(found.apply(good, axis=1).sum())
+            print(f"{peer_name}: {reached} of {len(found)} (bar {bar} of 6)")
 
 
 if __name__ == "__main__":

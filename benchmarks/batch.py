@@ -1,6 +1,8 @@
-"""What a run and a sweep cost, against a plain script, stock kernels and a shell loop of papermill: `make bench`.
+"""What a run and a sweep cost, against a plain script, stock kernels and a loop of papermill.
 
-Everything is measured in one go on this machine, each in reports and a registry of its own. The machine should be idle."""
+`make bench BENCHMARKS=benchmarks/batch.py`. Everything is measured in one go on this machine, each
+in reports and a registry of its own. The machine should be idle.
+"""
 
 import json
 import os
@@ -40,9 +42,8 @@ def seconds(*command: str, env: dict[str, str], allowed: tuple[int, ...] = (0,))
     began = time.perf_counter()
     done = subprocess.run(command, cwd=HOME, env=env, capture_output=True, text=True)
     if done.returncode not in allowed:
-        sys.exit(
-            f"{' '.join(command)[:300]} ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[:3000]}"
-        )
+        said = f"{done.stdout[-1500:]}{done.stderr[:3000]}"
+        sys.exit(f"{' '.join(command)[:300]} ended with {done.returncode}:\n{said}")
     return time.perf_counter() - began
 
 
@@ -71,7 +72,8 @@ def workflow(*words: str) -> list[str]:
 def papermill(stage: str, run: str, reports: str, parameters: dict[str, object]) -> str:
     """The shell's command for one notebook, in the folder of a run."""
     given = " ".join(f"-p {name} {value}" for name, value in {"run": run, **parameters}.items())
-    return f"mkdir -p {reports}/{run}/files && {BIN}/papermill nbs/{stage}.ipynb {reports}/{run}/{stage}.ipynb {given}"
+    output = f"{reports}/{run}/{stage}.ipynb"
+    return f"mkdir -p {reports}/{run}/files && {BIN}/papermill nbs/{stage}.ipynb {output} {given}"
 
 
 def loop(lines: list[str], env: dict[str, str]) -> float:
@@ -101,10 +103,8 @@ def scores(folder: Path) -> dict[str, list[float]]:
 def line(what: str, figure: float, bar: float, at_least: bool) -> None:
     """A ratio or time against its bar."""
     held = figure >= bar if at_least else figure <= bar
-    print(
-        f"  {what}: {figure:.2f} ({'at least' if at_least else 'at most'} {bar:g} asked: {'held' if held else 'MISSED'})",
-        flush=True,
-    )
+    side, end = "at least" if at_least else "at most", "held" if held else "MISSED"
+    print(f"  {what}: {figure:.2f} ({side} {bar:g} asked: {end})", flush=True)
 
 
 def runs(task: str, most: float, folder: Path) -> None:
@@ -124,7 +124,8 @@ def runs(task: str, most: float, folder: Path) -> None:
         allowed=(0, 3),
     )
     print(
-        f"{task}: script {plain:.1f} s, warm {warm:.1f} s, stock {stock:.1f} s, nothing changed {again:.1f} s"
+        f"{task}: script {plain:.1f} s, warm {warm:.1f} s, stock {stock:.1f} s, "
+        f"nothing changed {again:.1f} s"
     )
     line("warm run, pages included, to script", warm / plain, most, at_least=False)
     if task == "penguins":
@@ -190,7 +191,8 @@ def sweeps(folder: Path) -> None:
     ]
     whole = loop(lines, env) * len(variants) / len(part)
     print(
-        f"shell loop over 00 to 03: {whole:.1f} s ({len(part)} variants were run, times {len(variants) // len(part)})"
+        f"shell loop over 00 to 03: {whole:.1f} s ({len(part)} variants were run, "
+        f"times {len(variants) // len(part)})"
     )
     line("loop over 00 to 03 to sweep", whole / ours, 6, at_least=True)
 
@@ -201,8 +203,10 @@ def sweeps(folder: Path) -> None:
         ],
         {**env, "OMP_NUM_THREADS": "1", "ML_WORKFLOW_REPORTS": str(folder / "loop" / "reports")},
     )
+    tuned_loop = trunk + tuned * len(variants) / len(part)
     print(
-        f"  of this, one thread a job: with OMP_NUM_THREADS=1 the loop over 03 would take {trunk + tuned * len(variants) / len(part):.1f} s, {(trunk + tuned * len(variants) / len(part)) / ours:.2f} times the sweep (no bar)"
+        "  of this, one thread a job: with OMP_NUM_THREADS=1 the loop over 03 would take "
+        f"{tuned_loop:.1f} s, {tuned_loop / ours:.2f} times the sweep (no bar)"
     )
 
 
@@ -211,7 +215,7 @@ def index(folder: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     sys.path.insert(0, str(HOME))
-    from tests.run.test_index import record, write
+    from tests.report.test_index import record, write
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:

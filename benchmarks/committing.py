@@ -1,4 +1,4 @@
-"""Single decisions written before their answer: rows a second with 8 clients, in groups and each in its own transaction.
+"""Single decisions written before their answer, by 8 clients: in groups and each by itself.
 
 Run: python -m benchmarks.committing [URL]; without a URL on SQLite in a temporary folder.
 """
@@ -49,7 +49,8 @@ def main() -> None:
                 lambda request: committer.keep(request).result(), f"group{clients}", clients
             )
             print(
-                f"{engine.dialect.name}, {clients} clients: a transaction each {alone:,.0f} rows/s, in groups {group:,.0f} rows/s, {group / alone:.1f} times"
+                f"{engine.dialect.name}, {clients} clients: a transaction each "
+                f"{alone:,.0f} rows/s, in groups {group:,.0f} rows/s, {group / alone:.1f} times"
             )
         committer.close()
         engine.dispose()

@@ -1,6 +1,9 @@
-"""monitor's bars on the real credit table: false alarms, size of drift against detection, and millions of decisions in a database.
+"""monitor's bars on the real credit table: false alarms, drift by size, and millions of rows.
 
-After `ml-workflow run credit`: .venv/bin/python benchmarks/monitor.py alarms [WINDOWS] | power [WINDOWS] | speed [DECISIONS [DATABASE]]
+After `ml-workflow run credit`:
+.venv/bin/python benchmarks/monitor.py alarms [WINDOWS]
+.venv/bin/python benchmarks/monitor.py power [WINDOWS]
+.venv/bin/python benchmarks/monitor.py speed [DECISIONS [DATABASE]]
 """
 
 import json
@@ -18,14 +21,11 @@ import pandas as pd
 import sqlalchemy as sa
 
 from ml_workflow.data.joins import inputs
-from ml_workflow.decision.target import outcome
-from ml_workflow.decision.value import decide_by_value, value
-from ml_workflow.experiments.plan import known_after
 from ml_workflow.model.registry import promote, register
 from ml_workflow.model.release import Release, load_release
-from ml_workflow.operate.monitor import findings, look
-from ml_workflow.operate.reference import Promise, judged, promise
-from ml_workflow.operate.simulate import MONTH, Plan, drifts, strength
+from ml_workflow.operate.monitor import findings_of, observe
+from ml_workflow.operate.reference import Reference, losses_of, reference_of
+from ml_workflow.operate.simulate import DRIFTS, MONTH, Arrivals, Scenario
 from ml_workflow.store.database import insert_frames, open_decisions
 from ml_workflow.store.run import Run, open_run, reports
 from ml_workflow.store.schema import decisions, outcomes
@@ -36,32 +36,43 @@ SIZES = {
     "concept": [0.05, 0.1, 0.15, 0.2, 0.3, 0.5],
     "broken": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
     "seasonal": sorted(
-        round(strength(Plan(drift="seasonal", size=0.3), month), 2) for month in (1, 2, 3, 7, 8, 9)
+        round(Scenario(pd.DataFrame(), drift=DRIFTS["seasonal"], size=0.3).strength(month), 2)
+        for month in (1, 2, 3, 7, 8, 9)
     ),
 }
-"""Of the first number: deviations that its mean moves (seasonal: in months of a year), share of outcomes that are another's, share of rows that lost it."""
+"""Of the first number: deviations that its mean moves (seasonal: in months of a year), share of
+outcomes that are another's, share of rows that lost it."""
 SERIES = {
     "sqlite": "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {n}) ",
     "postgresql": "WITH s AS (SELECT CAST(i AS BIGINT) AS i FROM generate_series(1, {n}) AS g(i)) ",
 }
 NAME = {  # as Decision makes them: milliseconds, then chance
-    "sqlite": "printf('%012x%010x%010x', CAST(({begin} + i * {step}) * 1000 AS INTEGER), (i * 2654435761) % 4294967296, i)",
-    "postgresql": "lpad(to_hex(CAST(({begin} + i * {step}) * 1000 AS BIGINT)), 12, '0') || substr(md5(CAST(i AS TEXT)), 1, 20)",
+    "sqlite": "printf('%012x%010x%010x', CAST(({begin} + i * {step}) * 1000 AS INTEGER), "
+    "(i * 2654435761) % 4294967296, i)",
+    "postgresql": "lpad(to_hex(CAST(({begin} + i * {step}) * 1000 AS BIGINT)), 12, '0') "
+    "|| substr(md5(CAST(i AS TEXT)), 1, 20)",
 }
+NUMBER = "({} * 2654435761) % 4294967296 % {{pool}}"
 DECIDED = (
-    "INSERT INTO decisions (position, id, unit, row, version, score, action, propensity, fallback, time) {series}"
-    "SELECT i, {name}, 'customer ' || i, p.row, '{version}', p.score, p.action, 1, {false}, {begin} + i * {step} FROM s JOIN pool p ON p.number = (i * 2654435761) % 4294967296 % {pool}"
+    "INSERT INTO decisions (position, id, unit, row, version, score, action, propensity, "
+    "fallback, time) {series}SELECT i, {name}, 'customer ' || i, p.row, '{version}', p.score, "
+    "p.action, 1, {false}, {begin} + i * {step} FROM s "
+    f"JOIN pool p ON p.number = {NUMBER.format('i')}"
 )
 CAME = (
     "INSERT INTO outcomes (idempotency_key, decision, value, event_time, arrival_time) "
-    "SELECT 'o' || d.position, d.id, p.worth, d.time + {delay}, d.time + {delay} FROM decisions d JOIN pool p ON p.number = (d.position * 2654435761) % 4294967296 % {pool} WHERE d.time + {delay} < {end}"
+    "SELECT 'o' || d.position, d.id, p.value, d.time + {delay}, d.time + {delay} "
+    f"FROM decisions d JOIN pool p ON p.number = {NUMBER.format('d.position')} "
+    "WHERE d.time + {delay} < {end}"
 )
 MEASURED = """
 import resource, subprocess, sys, time
 began = time.perf_counter()
 status = subprocess.run(sys.argv[1:]).returncode
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-print(f"status {status}, {time.perf_counter() - began:.1f} s (bar 60 for 10 million), peak memory {peak:.2f} GB (bar 1)")
+seconds = time.perf_counter() - began
+bars = "bars: 60 s for 10 million, 1 GB"
+print(f"status {status}, {seconds:.1f} s, peak memory {peak:.2f} GB ({bars})")
 """
 """Run by a small process, since a child's peak counts what its parent held when it was forked."""
 
@@ -74,97 +85,99 @@ class Live(NamedTuple):
 
 
 class Played(NamedTuple):
-    """Decisions to be written: rows as given, scores, actions, worth."""
+    """Decisions to be written: rows as given, scores, actions, and their values."""
 
     rows: pd.DataFrame
     scores: np.ndarray
     actions: np.ndarray
-    worth: np.ndarray
+    values: np.ndarray
 
     def some(self, places: np.ndarray) -> "Played":
         """These of them."""
         return Played(self.rows.iloc[places], *(part[places] for part in self[1:]))
 
+    @property
+    def decisions(self) -> pd.DataFrame:
+        """Score, action and value of each."""
+        columns = {"score": self.scores, "action": self.actions, "value": self.values}
+        return pd.DataFrame(columns)
+
 
 def newest() -> Live:
     """The newest run of credit that made a release."""
     folder = open_run(max(p.parents[1].name for p in reports().glob("credit-*/files/ledger.json")))
-    return Live(
-        folder,
-        load_release(
-            folder.files / "release",
-            json.loads((folder.files / "ledger.json").read_text())["digest"],
-        ),
-    )
+    digest = json.loads((folder.files / "ledger.json").read_text())["digest"]
+    return Live(folder, load_release(folder.files / "release", digest))
 
 
-def decided(release: Release, rows: pd.DataFrame, scores: np.ndarray, truth: np.ndarray) -> Played:
+def played(release: Release, arrivals: Arrivals, scores: np.ndarray) -> Played:
     """What the scores decide, and what that earns."""
-    actions = np.asarray(decide_by_value(release.task(), rows, scores, release.card["classes"]))
-    return Played(rows, scores, actions, value(release.task(), rows, actions, truth))
+    rows, outcomes = arrivals
+    actions = release.kind.decide(rows, scores)
+    return Played(rows, scores, actions, release.kind.value(rows, actions, outcomes))
 
 
 def write(
     engine: sa.Engine,
     release: Release,
-    played: Played,
+    month: Played,
     begin: float,
     chance: np.random.Generator,
     name: str,
 ) -> None:
     """A month of decisions with outcomes, of which 3 % come late."""
-    count = len(played.rows)
+    count, decisions = len(month.rows), month.decisions
     times = begin + np.sort(chance.random(count)) * MONTH
-    late = np.where(chance.random(count) < 0.03, 2.0, 0.9) * known_after(release.task())
-    given = json.loads(
-        played.rows[list(release.contract)].to_json(orient="records", double_precision=15)
+    late = np.where(chance.random(count) < 0.03, 2.0, 0.9) * release.task.target.delay
+    given = month.rows[list(release.contract)].to_json(orient="records", double_precision=15)
+    names = [f"{name}-{i}" for i in range(count)]
+    made = decisions[["score", "action"]].assign(
+        id=names,
+        unit=names,
+        row=json.loads(given),
+        version=VERSION,
+        propensity=1.0,
+        fallback=False,
+        time=times,
     )
-    made = pd.DataFrame(
-        {
-            "id": [f"{name}-{i}" for i in range(count)],
-            "unit": [f"{name}-{i}" for i in range(count)],
-            "row": given,
-            "version": VERSION,
-            "score": played.scores.tolist(),
-            "action": played.actions.astype(str),
-            "propensity": 1.0,
-            "fallback": False,
-            "time": times,
-        }
-    )
-    came = pd.DataFrame(
-        {
-            "idempotency_key": made["id"],
-            "decision": made["id"],
-            "value": played.worth,
-            "event_time": times + late,
-            "arrival_time": times + late,
-        }
+    came = decisions[["value"]].assign(
+        idempotency_key=names, decision=names, event_time=times + late, arrival_time=times + late
     )
     insert_frames(engine, {"decisions": made, "outcomes": came})
 
 
 def found_in(
-    engine: sa.Engine, release: Release, held: Promise, old: Played, now: Played, number: int
+    engine: sa.Engine,
+    release: Release,
+    reference: Reference,
+    old: Played,
+    now: Played,
+    number: int,
 ) -> dict[str, str]:
-    """What monitoring says of a month of decisions, two months after the one whose outcomes are known by its end."""
+    """What monitoring says of a month of decisions, by whose end the month before has outcomes."""
     chance, begin = np.random.default_rng([8, number]), MONTH * 10 * (number + 1)
-    for month, played in enumerate([old, now]):
-        write(engine, release, played, begin + month * MONTH, chance, f"{number}-{month}")
-    seen = look(engine, VERSION, release, begin + 2 * MONTH, MONTH)
-    assert seen is not None and seen.now.rows == len(now.rows) and seen.came.known == len(old.rows)
-    return findings(VERSION, release, held, seen)
+    for month, part in enumerate([old, now]):
+        write(engine, release, part, begin + month * MONTH, chance, f"{number}-{month}")
+    observation = observe(engine, VERSION, release, begin + 2 * MONTH, MONTH)
+    assert observation is not None and observation.now.decisions == len(now.rows)
+    assert observation.outcomes.known == len(old.rows)
+    return findings_of(reference, observation)
 
 
 def alarms(live: Live, windows: int) -> None:
-    """The share of windows that raise anything, where reference, promise and window are parts of one table, drawn anew each time."""
-    release, task = live.release, live.release.task()
+    """The share of windows that raise anything.
+
+    Reference, holdout and window are parts of one table, drawn anew each time.
+    """
+    release, task = live.release, live.release.task
     table, scores = (
         pd.read_parquet(live.folder.files / f"{name}.parquet")
         for name in ("dataset", "out_of_fold")
     )
-    everything = decided(release, table, scores["score"].to_numpy(), outcome(task, table))
-    strongest = list(json.loads((live.folder.files / "dataset.json").read_text())["strengths"])
+    arrivals = Arrivals(table, release.kind.outcomes(table))
+    everything = played(release, arrivals, scores["score"].to_numpy())
+    strengths = json.loads((live.folder.files / "dataset.json").read_text())["strengths"]
+    strongest = [c for c in strengths if c in release.contract]
     raised, what = 0, Counter[str]()
     with tempfile.TemporaryDirectory() as place:
         engine = open_decisions(f"sqlite:///{place}/d.db")
@@ -174,77 +187,62 @@ def alarms(live: Live, windows: int) -> None:
                 chance.permutation(len(table))[: USUAL + PROMISED + 2 * ROWS],
                 np.cumsum([USUAL, PROMISED, ROWS]),
             )
-            part = everything.some(second)
-            held = Promise(
-                inputs(task, table.iloc[first])[
-                    [c for c in strongest if c in release.contract]
-                ].reset_index(drop=True),
-                judged(task, *part, release.card["classes"]),
+            holdout = everything.some(second)
+            reference = Reference(
+                inputs(task, table.iloc[first])[strongest].reset_index(drop=True),
+                holdout.decisions,
+                losses_of(release.kind, holdout.rows, holdout.decisions),
             )
-            found = found_in(
-                engine, release, held, everything.some(old), everything.some(now), number
-            )
+            parts = everything.some(old), everything.some(now)
+            found = found_in(engine, release, reference, *parts, number)
             raised += bool(found)
             what.update(found)
     print(
-        f"{windows} windows of {ROWS:,} decisions, {len(held.inputs.columns)} columns, nothing moved: {raised / windows:.3f} raise anything (bar .05 or less, nominal .02)",
+        f"{windows} windows of {ROWS:,} decisions, {len(strongest)} columns, nothing moved: "
+        f"{raised / windows:.3f} raise anything (bar .05 or less, nominal .02)",
         dict(what),
     )
 
 
 def power(live: Live, windows: int) -> None:
     """The share of windows in which each kind of drift is found, by its size, and by what."""
-    release, task = live.release, live.release.task()
-    holdout, held, kinds = (
-        pd.read_parquet(live.folder.files / "holdout.parquet"),
-        promise(release),
-        drifts(release.contract),
-    )
+    release, number = live.release, 0
+    holdout = pd.read_parquet(live.folder.files / "holdout.parquet")
+    reference, column = reference_of(release), release.contract.numeric[0]
     with tempfile.TemporaryDirectory() as place:
-        engine, number = open_decisions(f"sqlite:///{place}/d.db"), 0
-        for kind, sizes in SIZES.items():
-            for size in sizes:
-                raised, what = 0, Counter[str]()
-                for _ in range(windows):
-                    chance, number = np.random.default_rng([2, number]), number + 1
-                    parts = []
-                    for _ in ("old", "now"):
-                        rows = holdout.iloc[chance.integers(0, len(holdout), ROWS)].reset_index(
-                            drop=True
-                        )
-                        moved, truth = kinds[kind](rows, outcome(task, rows), size, chance)
-                        parts.append(
-                            decided(release, moved, np.asarray(release.score(moved)), truth)
-                        )
-                    found = found_in(engine, release, held, parts[0], parts[1], number)
-                    raised += bool(found)
-                    what.update(name.split(" with ")[0] for name in found)
-                print(
-                    f"{kind:<10}{size:>6.2f}{raised / windows:>8.2f}  {dict(what.most_common(4))}",
-                    flush=True,
-                )
+        engine = open_decisions(f"sqlite:///{place}/d.db")
+        for kind, size in ((kind, size) for kind, sizes in SIZES.items() for size in sizes):
+            raised, what = 0, Counter[str]()
+            for _ in range(windows):
+                chance, number = np.random.default_rng([2, number]), number + 1
+                parts = []
+                for _ in ("old", "now"):
+                    drawn = chance.integers(0, len(holdout), ROWS)
+                    rows = holdout.iloc[drawn].reset_index(drop=True)
+                    arrivals = Arrivals(rows, release.kind.outcomes(rows))
+                    moved = DRIFTS[kind].change(arrivals, column, size, chance)
+                    parts.append(played(release, moved, release.score(moved.rows)))
+                found = found_in(engine, release, reference, parts[0], parts[1], number)
+                raised += bool(found)
+                what.update(name.split(" with ")[0] for name in found)
+            print(
+                f"{kind:<10}{size:>6.2f}{raised / windows:>8.2f}  {dict(what.most_common(4))}",
+                flush=True,
+            )
 
 
 def fill(engine: sa.Engine, live: Live, count: int) -> float:
-    """A year of `count` decisions until now, made in the database from the holdout's rows; how many bytes a row as given has."""
+    """A year of `count` decisions until now, made in the database from the holdout's rows.
+
+    How many bytes a row as given has.
+    """
     release, rows = live.release, pd.read_parquet(live.folder.files / "holdout.parquet")
-    played = decided(release, rows, np.asarray(release.score(rows)), outcome(release.task(), rows))
-    given = [
-        json.dumps(row)
-        for row in json.loads(
-            rows[list(release.contract)].to_json(orient="records", double_precision=15)
-        )
-    ]
-    pool = pd.DataFrame(
-        {
-            "number": range(len(rows)),
-            "row": given,
-            "score": [json.dumps(s) for s in played.scores.tolist()],
-            "action": played.actions,
-            "worth": played.worth,
-        }
-    )
-    kind, span, delay = engine.dialect.name, 365 * 86400.0, known_after(release.task()) * 0.9
+    month = played(release, Arrivals(rows, release.kind.outcomes(rows)), release.score(rows))
+    records = rows[list(release.contract)].to_json(orient="records", double_precision=15)
+    given = [json.dumps(row) for row in json.loads(records)]
+    pool = month.decisions.assign(number=range(len(rows)), row=given)
+    pool["score"] = [json.dumps(score) for score in month.scores.tolist()]
+    kind, span, delay = engine.dialect.name, 365 * 86400.0, release.task.target.delay * 0.9
     words = {
         "n": count,
         "version": VERSION,
@@ -263,11 +261,9 @@ def fill(engine: sa.Engine, live: Live, count: int) -> float:
             "p.score", "CAST(p.score AS JSON)"
         )
     with engine.execution_options(writes=True).begin() as connection:
-        connection.exec_driver_sql(
-            "PRAGMA cache_size = -1000000"
-            if kind == "sqlite"
-            else "SET session_replication_role = replica"
-        )  # which checks no foreign keys
+        # a large cache, or a role that checks no foreign keys
+        fast = {"sqlite": "PRAGMA cache_size = -1000000"}
+        connection.exec_driver_sql(fast.get(kind, "SET session_replication_role = replica"))
         pool.to_sql("pool", connection, index=False)
         later = [index for table in (decisions, outcomes) for index in table.indexes]
         for index in later:
@@ -287,47 +283,30 @@ def fill(engine: sa.Engine, live: Live, count: int) -> float:
 
 
 def speed(live: Live, count: int, url: str) -> None:
-    """How long `ml-workflow monitor` takes over a year of so many decisions, and its peak memory."""
+    """How long `ml-workflow monitor` takes over a year of so many decisions; its peak memory."""
+    folder = live.folder.folder
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "reports").mkdir()
-        (Path(place) / "reports" / live.folder.folder.name).symlink_to(live.folder.folder.resolve())
+        (Path(place) / "reports" / folder.name).symlink_to(folder.resolve())
         os.environ |= {
             "ML_WORKFLOW_REPORTS": f"{place}/reports",
             "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
-        register(
-            "credit",
-            live.folder.files / "release",
-            live.release.digest,
-            {},
-            {},
-            {"run": live.folder.folder.name},
-        )
+        release = live.folder.files / "release"
+        register("credit", release, live.release.digest, {}, {}, {"run": folder.name})
         promote("credit", "1")
-        engine, began = open_decisions(url or f"sqlite:///{place}/d.db"), time.perf_counter()
+        database = url or f"sqlite:///{place}/d.db"
+        engine, began = open_decisions(database), time.perf_counter()
         size = fill(engine, live, count)
         print(
-            f"{count:,} decisions of {size:.0f} bytes a row in {engine.dialect.name}, made in {time.perf_counter() - began:.0f} s",
+            f"{count:,} decisions of {size:.0f} bytes a row in {engine.dialect.name}, "
+            f"made in {time.perf_counter() - began:.0f} s",
             flush=True,
         )
-        subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                MEASURED,
-                sys.executable,
-                "-m",
-                "ml_workflow.cli",
-                "monitor",
-                "credit",
-                "--days",
-                "365",
-                "--database",
-                url or f"sqlite:///{place}/d.db",
-            ],
-            check=True,
-        )
+        words = ["monitor", "credit", "--days", "365", "--database", database]
+        command = [sys.executable, "-m", "ml_workflow.cli", *words]
+        subprocess.run([sys.executable, "-c", MEASURED, *command], check=True)
 
 
 if __name__ == "__main__":

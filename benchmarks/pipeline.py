@@ -1,6 +1,7 @@
-"""Scoring more rows than memory holds with the newest credit release, against one pandas process that calls the same release.
+"""Scoring more rows than memory holds with the newest credit release, against one pandas process.
 
-python -m benchmarks.pipeline [--rows 20000000] after `ml-workflow run credit --force`; bars: memory under 2 GB, 1.2 times the rows a second, cost per row flat.
+python -m benchmarks.pipeline [--rows 20000000] after `ml-workflow run credit --force`
+Bars: memory under 2 GB, 1.2 times the rows a second, cost per row flat.
 """
 
 import argparse
@@ -36,15 +37,11 @@ def scores_of(folder: str, digest: str) -> Function:
     from ml_workflow.model.release import load_release
 
     release = load_release(Path(folder), digest)
-    unit = release.task().unit
+    unit, names = release.task.unit, release.kind.score_names
 
     def score(frame: pd.DataFrame) -> pd.DataFrame:
-        scores = np.asarray(release.score(frame))
-        columns = (
-            {"score": scores}
-            if scores.ndim == 1
-            else {f"score_{c}": scores[:, i] for i, c in enumerate(release.card["classes"])}
-        )
+        scores = release.score(frame)
+        columns = dict(zip(names, np.atleast_2d(scores.T), strict=True))
         return pd.DataFrame(
             {unit: frame[unit].to_numpy(), **columns, "decision": release.decide(frame, scores)}
         )
@@ -57,7 +54,7 @@ def features(folder: str, digest: str) -> Function:
     from ml_workflow.model.release import load_release
 
     release = load_release(Path(folder), digest)
-    unit = release.task().unit
+    unit = release.task.unit
 
     def prepare(frame: pd.DataFrame) -> pd.DataFrame:
         table = release.features(frame)
@@ -75,7 +72,10 @@ def newest_release(name: str) -> tuple[str, str]:
 
 
 def make_rows(folder: Path, rows: int, source: str = "data/credit.csv.gz") -> None:
-    """Customers drawn from the credit table, amounts moved by up to a tenth, keys counted up; files of a million rows."""
+    """Customers drawn from the credit table, in files of a million rows.
+
+    Amounts are moved by up to a tenth, keys counted up.
+    """
     table = pd.read_csv(source).drop(columns="default_next_month")
     amounts = [c for c in table if c.startswith(("BILL", "PAY_AMT"))]
     folder.mkdir()
@@ -114,7 +114,10 @@ def first_rows(source: Path, rows: int, target: Path) -> Path:
 
 
 def peer(source: Path, target: Path, folder: str, digest: str) -> float:
-    """Seconds of one pandas process that reads, scores at once and writes; its libraries are loaded before."""
+    """Seconds of one pandas process that reads, scores at once and writes.
+
+    Its libraries are loaded before.
+    """
     score = scores_of(folder, digest)
     score(pd.read_parquet(source).head(10_000))
     began = time.perf_counter()
@@ -123,14 +126,17 @@ def peer(source: Path, target: Path, folder: str, digest: str) -> float:
 
 
 def processor() -> float:
-    """Processor seconds of all child processes that have ended: what a shared machine leaves comparable."""
+    """Processor seconds of all child processes that have ended.
+
+    They can be compared on a shared machine too.
+    """
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 @contextmanager
 def memory() -> Iterator[list[int]]:
-    """The proportional set sizes of this process and all below it, summed, in bytes, once a second."""
+    """The proportional set sizes of this process and all below it, in bytes, once a second."""
     sums, stop = [0], threading.Event()
 
     def watch() -> None:
@@ -158,15 +164,14 @@ def main(rows: int) -> None:
     free, needed = shutil.disk_usage(tempfile.gettempdir()).free, rows * 250
     if free < needed:
         raise SystemExit(
-            f"{rows:,} rows need {needed / 1e9:.0f} GB in {tempfile.gettempdir()}, {free / 1e9:.0f} GB are free: give fewer --rows, or another TMPDIR."
+            f"{rows:,} rows need {needed / 1e9:.0f} GB in {tempfile.gettempdir()}, "
+            f"{free / 1e9:.0f} GB are free: give fewer --rows, or another TMPDIR."
         )
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         make_rows(place / "all", rows)
-        print(
-            f"{rows:,} rows, {sum(f.stat().st_size for f in (place / 'all').iterdir()) / 1e9:.2f} GB of Parquet",
-            flush=True,
-        )
+        size = sum(file.stat().st_size for file in (place / "all").iterdir())
+        print(f"{rows:,} rows, {size / 1e9:.2f} GB of Parquet", flush=True)
         few = min(PEER_ROWS, rows)
         before = processor()
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -177,7 +182,8 @@ def main(rows: int) -> None:
                 *release,
             ).result()
         print(
-            f"one pandas process, {few:,} rows: {seconds:.1f} s, {few / seconds:,.0f} rows/s, {processor() - before:.1f} s of processor with its start",
+            f"one pandas process, {few:,} rows: {seconds:.1f} s, {few / seconds:,.0f} rows/s, "
+            f"{processor() - before:.1f} s of processor with its start",
             flush=True,
         )
         start = run(
@@ -196,8 +202,11 @@ def main(rows: int) -> None:
                 done = run(Step(scoring, release), source, place / f"scores-{size}")
             pace, used = size / done.seconds, processor() - before
             print(
-                f"pipeline, {size:,} rows in {done.parts} parts: {done.seconds:.1f} s, {pace:,.0f} rows/s ({pace * seconds / few:.2f} of the process, bar 1.2), "
-                f"{done.seconds / size * 1e6:.2f} µs a row, {(done.seconds - start) / size * 1e6:.2f} after the start, {used:.1f} s of processor, peak {max(sums) / 1e9:.2f} GB (bar 2)",
+                f"pipeline, {size:,} rows in {done.parts} parts: {done.seconds:.1f} s, "
+                f"{pace:,.0f} rows/s ({pace * seconds / few:.2f} of the process, bar 1.2), "
+                f"{done.seconds / size * 1e6:.2f} µs a row, "
+                f"{(done.seconds - start) / size * 1e6:.2f} after the start, "
+                f"{used:.1f} s of processor, peak {max(sums) / 1e9:.2f} GB (bar 2)",
                 flush=True,
             )
         ours = pd.concat(

@@ -1,6 +1,8 @@
-"""Any table: thirteen tables from libraries and the three built-in tasks to a verdict without an edit, one of 100,000 by 25, and two awkward ones.
+"""Any table to a verdict without an edit: thirteen from libraries, the three built-in tasks, one of
+100,000 by 25, and two awkward ones.
 
-.venv/bin/python benchmarks/tables.py [real] [large] [awkward]; bars: a verdict or one sentence each; 5 minutes and 3 GB for the large one.
+.venv/bin/python benchmarks/tables.py [real] [large] [awkward]
+Bars: a verdict or one sentence each; 5 minutes and 3 GB for the large one.
 """
 
 import json
@@ -46,7 +48,7 @@ def table(name: str) -> pd.DataFrame:
 
 
 def large(folder: Path) -> tuple[Path, str]:
-    """100,000 rows by 25 columns: the credit table drawn again and again with a tenth of noise in its amounts."""
+    """100,000 rows by 25 columns: the credit table drawn again, a tenth of noise in its amounts."""
     credit = pd.read_csv(ROOT / "data" / "credit.csv.gz")
     rng = np.random.default_rng(0)
     frame = credit.sample(100_000, replace=True, random_state=0).reset_index(drop=True)
@@ -54,9 +56,8 @@ def large(folder: Path) -> tuple[Path, str]:
     frame[amounts] = (frame[amounts] * rng.normal(1, 0.1, (len(frame), len(amounts)))).round(0)
     frame["customer_id"] = np.arange(len(frame))
     frame.to_csv(folder / "large.csv", index=False)
-    print(
-        f"{frame.shape[0]:,} rows by {frame.shape[1]} columns, {(folder / 'large.csv').stat().st_size / 1e6:.0f} MB"
-    )
+    size = (folder / "large.csv").stat().st_size / 1e6
+    print(f"{frame.shape[0]:,} rows by {frame.shape[1]} columns, {size:.0f} MB")
     return folder / "large.csv", "default_next_month"
 
 
@@ -69,7 +70,10 @@ def awkward(name: str) -> pd.DataFrame:
 
 
 def workflow(*words: str, folder: Path) -> tuple[int, str, float, float]:
-    """Status, output, seconds and peak memory in GB (proportional share of all processes) of a command."""
+    """Status, output, seconds and peak memory in GB of a command.
+
+    Of memory the proportional share of all its processes.
+    """
     env = os.environ | {
         "ML_WORKFLOW_REPORTS": str(folder / "reports"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
@@ -113,7 +117,8 @@ def outcome(words: list[str], name: str, folder: Path) -> bool:
     last = next((line for line in reversed(lines) if " s  " in line), lines[-1] if lines else "")
     sound = status in (0, 2, 3) and "Traceback" not in text
     print(
-        f"{name:14} {'ok ' if sound else 'BAD'} status {status}, {seconds:5.1f} s, {peak:.2f} GB: {last.strip()[:170]}",
+        f"{name:14} {'ok ' if sound else 'BAD'} status {status}, {seconds:5.1f} s, {peak:.2f} GB: "
+        f"{last.strip()[:170]}",
         flush=True,
     )
     if not sound:
