@@ -3,6 +3,8 @@ TASK ?=
 ARGS ?=
 PYTHON ?= python3 python3.13 python3.12 python3.11
 UV := uv==0.13.9
+# What `make quick` leaves out: rooms whose tests start whole runs and services.
+SLOW_ROOMS := whole run operate serve
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 BIN := .venv/bin
@@ -40,7 +42,7 @@ site: .venv/.tests  ## make the site in docs/_build/html from the last run; noth
 quick: .venv/.tests  ## run the tests of a minute, and the linters
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not prove"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not prove" $(SLOW_ROOMS:%=--ignore=tests/%)
 
 test: .venv/.tests var/mlflow.db  ## run every test that is not long, and the linters
 	$(BIN)/ruff check

@@ -31,7 +31,7 @@ SLOW_FIXTURES = {"finished", "browser", "postgres"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow rooms first; what starts whole runs, servers or a browser is marked as slow."""
+    """Slow rooms first; what needs a finished run, a server or a browser is marked as slow."""
 
     def place(item: pytest.Item) -> int:
         room = item.path.parent.name
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
     for item in items:
         fixtures = getattr(item, "fixturenames", [])
-        if place(item) < len(SLOW_ROOMS) or SLOW_FIXTURES & set(fixtures):
+        if SLOW_FIXTURES & set(fixtures):
             item.add_marker("slow")
 
 
