@@ -44,7 +44,7 @@ def promote(
     """Let a version serve, once it was loaded and scored its own examples as promised."""
     from ..model import registry
 
-    print(f"{task} is served by version {registry.promote(task, version).number} now.")
+    print(f"{task} is served by version {registry.promote(task, version)} now.")
 
 
 @app.command()
@@ -52,7 +52,7 @@ def rollback(task: TaskName) -> None:
     """Let the version serve again that served before."""
     from ..model import registry
 
-    print(f"{task} is served by version {registry.rollback(task).number} again.")
+    print(f"{task} is served by version {registry.rollback(task)} again.")
 
 
 @app.command()

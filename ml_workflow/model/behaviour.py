@@ -8,7 +8,7 @@ from .release import Release
 
 
 def invariance(release: Release, rows: pd.DataFrame) -> dict[str, bool]:
-    """Neither the order of rows nor their company nor, where it is no input, their key changes a score."""
+    """Neither the order of rows nor their company nor, unless it is an input, their key counts."""
     scores, unit = release.score(rows), release.task.unit
     same = {
         "the order of rows does not matter": (release.score(rows.iloc[::-1])[::-1], scores),
@@ -28,7 +28,7 @@ def functionality(release: Release, rows: pd.DataFrame) -> dict[str, bool]:
     outcomes = release.kind.encode(release.kind.outcomes(rows))
     low, high = outcomes.min(), outcomes.max()
     least, most = release.kind.choose((0.0, 1.0), (2 * low - high, 2 * high - low))
-    known = {name: c for name, c in release.contract.columns.items() if name in rows}
+    known = {name: c for name, c in release.contract.items() if name in rows}
     ranged = {name: c for name, c in known.items() if c.min is not None}
     ends = [rows.assign(**{name: end}) for name, c in ranged.items() for end in c.bounds][:20]
     gaps = [rows.assign(**{name: rows[name].mask(rows[name].notna())}) for name in known][:10]

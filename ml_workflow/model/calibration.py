@@ -11,7 +11,7 @@ from ..statistics.checks import Interval
 
 
 def calibration_gain(kind: Kind, scores: np.ndarray, outcomes: np.ndarray, seed: int) -> Interval:
-    """The log loss that a sigmoid correction of the scores (Platt 1999) saves a row, cross-fitted."""
+    """The log loss that a sigmoid correction (Platt 1999) saves a row, cross-fitted."""
     logit = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1))[:, None]
     sigmoid = LogisticRegression(C=1e6)
     corrected = cross_val_predict(sigmoid, logit, outcomes, cv=5, method="predict_proba")[:, 1]

@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 
 from ..decision.kinds import Kind
 from ..errors import Refusal
-from .spaces import threads
+from ..task.definition import Task
+from .families import threads
 from .vectorizing import scaled, vectorized
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
@@ -24,12 +25,19 @@ def scored(model: Any, frame: pd.DataFrame) -> np.ndarray:
 
     Shape (n, classes) where there are more than two classes.
     """
-    if not hasattr(model, "predict_proba"):
-        # a blend's mean adds its members in another order for one row alone
-        more = pd.concat([frame, frame]) if len(frame) == 1 else frame
-        return np.asarray(model.predict(more), dtype=float)[: len(frame)]
-    probabilities = model.predict_proba(frame)
-    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+    if hasattr(model, "predict_proba"):
+        return scores_of(model.predict_proba(frame))
+    # a blend's mean adds its members in another order for one row alone
+    more = pd.concat([frame, frame]) if len(frame) == 1 else frame
+    return np.asarray(model.predict(more), dtype=float)[: len(frame)]
+
+
+def scores_of(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities of shape (n, classes) as scores: of two classes the second's, shape (n,).
+
+    Numbers stay as they are.
+    """
+    return probabilities[:, 1] if probabilities.shape[1:] == (2,) else probabilities
 
 
 def folds_of(kind: Kind, frame: pd.DataFrame, folds: int, seed: int) -> Folds:
@@ -54,19 +62,43 @@ def shuffled_folds(kind: Kind, outcomes: np.ndarray, folds: int, seed: int) -> F
     return list(splitter.split(outcomes, outcomes.astype(str)))
 
 
+def halved(task: Task, folds: Folds, seed: int) -> Folds:
+    """The folds with half of the rows to fit on: the later ones in time order, else any."""
+    rng = np.random.default_rng(seed)
+
+    def half(fit: np.ndarray) -> np.ndarray:
+        if task.split.by == "time":
+            return fit[len(fit) // 2 :]
+        return np.sort(rng.permutation(fit)[: max(len(fit) // 2, 2)])
+
+    return [(half(fit), test) for fit, test in folds]
+
+
+def judged_rows(folds: Folds) -> np.ndarray:
+    """The positions of the rows that some fold scores, in their order."""
+    return np.sort(np.concatenate([test for _, test in folds]))
+
+
 def out_of_fold(model: Any, table: pd.DataFrame, target: np.ndarray, folds: Folds) -> np.ndarray:
     """Scores by models that have not seen the row, shape (n,) or (n, classes).
 
     Rows that no fold scores (the earliest in time) are NaN. The target is encoded, shape (n,).
     """
-    parts = [
-        (test, scored(clone(model).fit(table.iloc[fit], target[fit]), table.iloc[test]))
-        for fit, test in folds
-    ]
-    scores = np.full((len(table), *parts[0][1].shape[1:]), np.nan)
-    for test, part in parts:
-        scores[test] = part
-    return scores
+    return assembled(
+        len(table),
+        [
+            (test, scored(clone(model).fit(table.iloc[fit], target[fit]), table.iloc[test]))
+            for fit, test in folds
+        ],
+    )
+
+
+def assembled(rows: int, parts: Folds) -> np.ndarray:
+    """The scores of each fold, given with their rows' positions, in one array; NaN elsewhere."""
+    whole = np.full((rows, *parts[0][1].shape[1:]), np.nan)
+    for test, scores in parts:
+        whole[test] = scores
+    return whole
 
 
 def constant(kind: Kind) -> BaseEstimator:

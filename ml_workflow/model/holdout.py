@@ -15,7 +15,7 @@ from ..store.run import reports
 
 
 def on_holdout(kind: Kind, holdout: pd.DataFrame, processes: list[Process]) -> pd.DataFrame:
-    """One row per holdout example: unit, outcome, then score(s), decision and value of each process."""
+    """A row per example: unit, outcome, then score(s), decision and value of each process."""
     outcomes = kind.outcomes(holdout)
     columns = {"unit": holdout[kind.task.unit].to_numpy(), "outcome": outcomes}
     for process in processes:
@@ -29,9 +29,9 @@ def on_holdout(kind: Kind, holdout: pd.DataFrame, processes: list[Process]) -> p
 
 
 def open_holdout(task: str, content: str, run: str) -> list[dict[str, str]]:
-    """Record that `run` opens the holdout with this content hash; the earlier openings, each with its run and time, the first first.
+    """Record that `run` opens the holdout with this content hash; the earlier openings, in order.
 
-    The record stands in var/ beside the reports, a line an opening.
+    Each has its run and time. The record stands in var/ beside the reports, a line an opening.
     """
     path = _place(task, content)
     before = (

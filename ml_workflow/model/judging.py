@@ -11,7 +11,7 @@ import pandas as pd
 from ..decision.amounts import monthly
 from ..decision.kinds import Kind
 from ..task.definition import Task
-from .fitting import Folds, out_of_fold
+from .fitting import Folds, judged_rows, out_of_fold
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,6 @@ def judge(kind: Kind, frame: pd.DataFrame, table: pd.DataFrame, model: Any, fold
     scores = out_of_fold(model, table, kind.encode(kind.outcomes(frame)), folds)
     seconds = time.perf_counter() - began
     return trial(kind, frame, scores, judged_rows(folds), seconds, model)
-
-
-def judged_rows(folds: Folds) -> np.ndarray:
-    """The positions of the rows that some fold scores, in their order."""
-    return np.sort(np.concatenate([test for _, test in folds]))
 
 
 def trial(
@@ -84,15 +79,3 @@ def ledger(
     change = table[kind.measure] - table[kind.measure].cummin().shift()
     table.insert(0, "change", change)
     return table.assign(kept=np.where(change.isna() | (change < 0), "kept", "dropped"))
-
-
-def halved(task: Task, folds: Folds, seed: int) -> Folds:
-    """The folds with half of the rows to fit on: the later ones in time order, else any."""
-    rng = np.random.default_rng(seed)
-
-    def half(fit: np.ndarray) -> np.ndarray:
-        if task.split.by == "time":
-            return fit[len(fit) // 2 :]
-        return np.sort(rng.permutation(fit)[: max(len(fit) // 2, 2)])
-
-    return [(half(fit), test) for fit, test in folds]

@@ -22,13 +22,14 @@ import pandas as pd
 import yaml
 
 from .. import __version__
-from ..data.contract import Column, Contract, type_of
-from ..data.features import feature_step, package
+from ..data.columns import Column, type_of
+from ..data.contract import Contract
+from ..data.features import feature_step
 from ..decision.kinds import Kind, kind_of
 from ..decision.process import recorded
 from ..errors import Refusal
 from ..store.address import first_line
-from ..store.files import root, write_atomically, write_json
+from ..store.files import package, root, write_atomically, write_json
 from ..task.definition import Task
 from ..task.file import as_task
 from .fitting import scored
@@ -88,7 +89,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Release:
-    """A loaded release, checked: its digest, kind of target, estimator, card, contract and examples.
+    """A loaded release, checked.
 
     `examples` are rows with the scores promised for them, in columns `promised_0` and so on;
     `dataset` is the project's module 02_dataset as it was released.
@@ -123,7 +124,7 @@ class Release:
     def quarantine(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The rows that keep the contract and have a unit, and the others with the reason."""
         unit = self.task.unit
-        keyed = {unit: Column(type_of(frame[unit]), nullable=False), **self.contract.columns}
+        keyed = {unit: Column(type_of(frame[unit]), nullable=False), **self.contract}
         return Contract(keyed).quarantine(frame)
 
     def current(self, frame: pd.DataFrame) -> np.ndarray:
@@ -211,23 +212,38 @@ def keep_release(
 
 
 def requirements(module: Path, estimator: Path) -> dict[str, str]:
-    """The distributions, with their versions here, of a module's imports and an estimator's types."""
+    """The distributions, with their versions here, of a module's imports and an estimator's types.
+
+    Raises Refusal where the module needs another one of the project, which a release does not hold.
+    """
     with zipfile.ZipFile(estimator) as archive:
         schema = archive.read("schema.json").decode()
     names = {"pyarrow", "skops", *re.findall(r'"__module__": "(\w+)', schema)}
-    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(str(node.module).split(".")[0])
-    names -= sys.stdlib_module_names | {"ml_workflow"}
+        elif isinstance(node, ast.ImportFrom):
+            _check_import(node)
     known = importlib.metadata.packages_distributions()
+    names -= {"ml_workflow", package()}
     found = {distribution for name in names for distribution in known.get(name, [])[:1]}
     return {name: importlib.metadata.version(name) for name in sorted(found, key=str.lower)}
 
 
+def _check_import(node: ast.ImportFrom) -> None:
+    """Refuse an import of a module that the project exports beside 02_dataset."""
+    for module in [node.module.split(".")[0]] if node.module else [a.name for a in node.names]:
+        if module != "errors" and (root() / package() / f"{module}.py").exists():
+            raise Refusal(
+                f"02_dataset imports {module!r} of the project, which a release does not hold: "
+                "write in 02_dataset itself what its functions need, and export."
+            )
+
+
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a release by its path; what is checked is used, whatever becomes of the folder."""
+    """Every file of a release by its path, so that what is checked is what is used."""
     if not folder.is_dir():
         raise Refusal(f"There is no release in {folder}: give the folder of one.")
     place = folder.resolve()
@@ -323,40 +339,33 @@ def check_libraries(card: Card) -> None:
 
 
 def made_with(card: Card) -> str:
-    """How the libraries here differ from those the release was made with, by major and minor version."""
+    """How the versions here differ from those it was made with, as far as the minor one."""
+    then = {"python": card.python, "ml-workflow": card.library, **card.requirements}
     here = {name: importlib.metadata.version(name) for name in card.requirements}
-    pairs = {
-        "python": (card.python, platform.python_version()),
-        "ml-workflow": (card.library, __version__),
-        **{name: (then, here[name]) for name, then in card.requirements.items()},
-    }
+    here |= {"python": platform.python_version(), "ml-workflow": __version__}
     other = [
-        f"{name} {then} (here {now})"
-        for name, (then, now) in pairs.items()
-        if then.split(".")[:2] != now.split(".")[:2]
+        f"{name} {version} (here {here[name]})"
+        for name, version in then.items()
+        if version.split(".")[:2] != here[name].split(".")[:2]
     ]
     if not other:
         return "its libraries have the versions it was made with, so release again"
     return f"it was made with {', '.join(other)}; install what it was made with, or release again"
 
 
-class _Source(importlib.abc.SourceLoader):
+class _Source(importlib.abc.InspectLoader):
     """Loads a module from content that was checked; writes no bytecode."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
 
-    def get_filename(self, fullname: str) -> str:
-        """What stands in a traceback."""
-        return f"{fullname}.py"
-
-    def get_data(self, path: str) -> bytes:
+    def get_source(self, fullname: str) -> str:
         """The module's text."""
-        return self.content
+        return self.content.decode()
 
 
 def _dataset(digest: str, content: bytes) -> ModuleType:
-    """The project's module as it was released, under a name of its own, so that two live side by side.
+    """The project's module as it was released; two live side by side, by their names.
 
     It stands in the library's package, where a relative import means what it meant in the template.
     """

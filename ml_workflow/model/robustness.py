@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..data.contract import type_of
+from ..data.columns import type_of
 from ..data.corruptions import columns_of, matrix
 from ..data.joins import inputs
 from ..data.window import Window, alarms_of, window_of
@@ -12,7 +12,7 @@ from .release import Release
 
 
 def seen(kind: Kind, frame: pd.DataFrame, scores: np.ndarray | None) -> Window:
-    """Rows as monitoring sees them: inputs, and where there are scores also these, losses, residuals."""
+    """Rows as monitoring sees them: inputs, and with scores also these, losses and residuals."""
     table = inputs(kind.task, frame)
     if scores is None:
         return Window(table)
@@ -22,26 +22,27 @@ def seen(kind: Kind, frame: pd.DataFrame, scores: np.ndarray | None) -> Window:
 
 def corruption_matrix(
     release: Release,
-    usual: Window,
     strongest: list[str],
     rows: pd.DataFrame,
     past: pd.DataFrame,
+    past_scores: np.ndarray,
     seed: int,
 ) -> pd.DataFrame:
     """For each way that data breaks: what contract and monitoring say, decisions changed, verdict.
 
-    `usual` is what monitoring has seen, `strongest` the columns to break, the strongest first,
-    `past` rows of before that may come again.
+    `strongest` are the columns to break, the strongest first; `past` are rows that monitoring has
+    seen with their scores and that may come again.
     """
+    reference = seen(release.kind, past, past_scores)
     task = release.task
-    types = {c: type_of(usual.inputs[c]) for c in strongest if c in usual.inputs}
+    types = {c: type_of(reference.inputs[c]) for c in strongest if c in reference.inputs}
 
     def contract(frame: pd.DataFrame, _: np.ndarray | None) -> dict[str, str]:
         faults = release.contract.faults(frame, task.unit, task.private)
         return dict.fromkeys(faults["column"] + " " + faults["rule"], "")
 
     def monitoring(frame: pd.DataFrame, scores: np.ndarray | None) -> dict[str, str]:
-        return alarms_of(usual, seen(release.kind, frame, scores), strongest, len(rows))
+        return alarms_of(reference, seen(release.kind, frame, scores), strongest, len(rows))
 
     columns = columns_of(types, task.unit, task.target.column, past)
     checks = {"contract": contract, "monitoring": monitoring}

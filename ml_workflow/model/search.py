@@ -1,12 +1,12 @@
-"""A search for models under a time budget, kept on disk so that a kill loses only the trials under way."""
+"""A search for models under a time budget; a kill of it loses only the trials under way."""
 
 import hashlib
 import os
-import secrets
 import shutil
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,23 +15,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from . import spaces
-from .spaces import FAMILIES, Family, OutOfTime, Parameters, Rows, Shape
+from ..data.tables import content_hash
+from ..decision.kinds import Kind
+from ..store.files import write_atomically
+from ..store.run import reports
+from . import families
+from .families import FAMILIES, Family, OutOfTime, Parameters, Rows, Shape, is_late, spaces
+from .fitting import Folds, assembled, judged_rows, scores_of
+from .judging import Trial
 
-SMALL = 2000  # rows to fit on below which one held-out part is too small to trust: three take turns
-TRIALS = (
-    25,
-    200,
-)  # the most of one search, a tenth of the rows between: more fit a small table only to the luck of its folds
-FAILURES = 10  # trials that a library refused, after which the search gives up
+SMALL = 2000
+"""Rows to fit on below which one held-out part is too small to trust: three take turns."""
+TRIALS = (25, 200)
+"""The most of one search, a tenth of the rows between: more fit a small table only to its folds."""
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Fold:
-    """One fold as numbers: the rows to fit on, each with its part to stop at, the classes among them, and the rows to score with their positions."""
+class Fold(NamedTuple):
+    """One fold as numbers: the rows to fit on, each turn with another part of them to stop at.
+
+    Then the classes among these, and the rows to score with their positions.
+    """
 
     turns: list[Rows]
     known: Array
@@ -39,362 +46,282 @@ class Fold:
     test: Array
 
 
-@dataclass(frozen=True)
-class Data:
-    """What is searched: the folds, the target (class numbers from 0, or numbers), the number of classes (0: regression)."""
-
-    folds: list[Fold]
-    target: Array
-    classes: int
-
-    @property
-    def shape(self) -> Shape:
-        """What sound settings depend on."""
-        X = self.folds[-1].turns[0].X
-        return Shape(len(X), X.shape[1], self.classes > 0)
-
-    @property
-    def scored(self) -> Array:
-        """The positions that some fold scores, in order."""
-        return np.sort(np.concatenate([fold.test for fold in self.folds]))
-
-
 class Candidate(NamedTuple):
-    """A model that was judged: out-of-fold scores (NaN where no fold scores), their mean loss, and the estimator for all rows, not yet fitted."""
+    """A model that was judged: the mean loss of its out-of-fold probabilities, or numbers.
+
+    `probabilities` has a row for every example, NaN where no fold scores it; the estimator, for all
+    rows, is not fitted yet.
+    """
 
     name: str
     family: str
     default: bool
     loss: float
-    scores: Array
+    probabilities: Array
     seconds: float
     estimator: Any
 
-
-def data_of(
-    vectorizer: Any,
-    table: pd.DataFrame,
-    target: Array,
-    splits: list[tuple[Array, Array]],
-    classes: int,
-    groups: Array | None = None,
-    ordered: bool = False,
-) -> Data:
-    """The folds' numbers, made once for all trials: the vectorizer is fitted on each fold's own rows to fit on."""
-    folds = []
-    for fit, test in splits:
-        step = clone(vectorizer)
-        X, X_test = (
-            np.asarray(part, dtype=np.float32)
-            for part in (step.fit_transform(table.iloc[fit]), step.transform(table.iloc[test]))
-        )
-        known, y = (
-            np.unique(target[fit], return_inverse=True)
-            if classes
-            else (np.arange(0), np.asarray(target[fit], dtype=float))
-        )
-        part = held_out(
-            target[fit], bool(classes), None if groups is None else groups[fit], ordered
-        )
-        turns = range(3 if len(fit) < SMALL and not ordered else 1)
-        folds.append(
-            Fold(
-                [
-                    Rows(X[part != turn], y[part != turn], X[part == turn], y[part == turn])
-                    for turn in turns
-                ],
-                known,
-                X_test,
-                test,
-            )
-        )
-    return Data(folds, target, classes)
+    @property
+    def scores(self) -> Array:
+        """The out-of-fold scores, shape (n,) or (n, classes)."""
+        return scores_of(self.probabilities)
 
 
-def held_out(
-    target: Array, classes: bool, groups: Array | None = None, ordered: bool = False
-) -> Array:
-    """Which sixth (0 to 5) each row belongs to, of some of each class or whole groups; in time order 0 are the last and 1 the others.
+@dataclass(frozen=True)
+class Search:
+    """What is searched: the folds, the positions that they judge, the encoded target, shape (n,).
 
-    One sixth is held out of a fit, to stop early at. A class of fewer than six rows is never held out whole.
+    `place` is the folder that keeps the study.
     """
-    if ordered:
-        return np.asarray(np.arange(len(target)) < len(target) - max(1, len(target) // 6)).astype(
-            int
-        )
-    if groups is not None and len(np.unique(groups)) >= 6:
-        return np.asarray(pd.factorize(groups)[0] % 6)
-    order = pd.Series(np.random.default_rng(0).permutation(len(target)))
-    return (
-        6
-        - order.groupby(target if classes else np.zeros(len(target))).rank().to_numpy().astype(int)
-    ) % 6
 
+    kind: Kind
+    folds: list[Fold]
+    judged: Array
+    target: Array
+    seed: int
+    place: Path
 
-def as_chances(scores: Array, classes: int) -> Array:
-    """Scores with a column for each class, where there are classes; numbers stay as they are."""
-    return np.column_stack([1 - scores, scores]) if classes and scores.ndim == 1 else scores
+    @classmethod
+    def of(
+        cls,
+        kind: Kind,
+        frame: pd.DataFrame,
+        table: pd.DataFrame,
+        steps: Pipeline,
+        folds: Folds,
+        seed: int,
+    ) -> "Search":
+        """A search over `table`, which is what a model sees of `frame`.
 
+        The folds' numbers are made once for all trials: the steps, from a table to numbers, are
+        fitted on each fold's own rows to fit on.
+        """
+        target = kind.encode(kind.outcomes(frame))
+        numbers = []
+        for fit, test in folds:
+            step, part = clone(steps), held_out(kind, frame.iloc[fit])
+            X = np.asarray(step.fit_transform(table.iloc[fit]), dtype=np.float32)
+            X_test = np.asarray(step.transform(table.iloc[test]), dtype=np.float32)
+            known, index = np.unique(target[fit], return_inverse=True)
+            y = kind.choose(index, target[fit])
+            one_part = len(fit) >= SMALL or kind.task.split.by == "time"
+            turns = [
+                Rows(X[part != turn], y[part != turn], X[part == turn], y[part == turn])
+                for turn in range(1 if one_part else 3)
+            ]
+            numbers.append(Fold(turns, known, X_test, test))
+        facts = f"{content_hash(frame)} {content_hash(table)} {kind.task.split} {len(folds)} {seed}"
+        name = hashlib.sha256(facts.encode() + Path(families.__file__).read_bytes()).hexdigest()
+        place = reports().parent / "var" / "studies" / name[:24]
+        return cls(kind, numbers, judged_rows(folds), target, seed, place)
 
-def as_scores(chances: Array) -> Array:
-    """The other way round: of two classes the chance of the second."""
-    return chances[:, 1] if chances.ndim == 2 and chances.shape[1] == 2 else chances
+    @property
+    def shape(self) -> Shape:
+        """What sound settings depend on."""
+        X = self.folds[-1].turns[0].X
+        return Shape(len(X), X.shape[1], self.kind)
 
+    def candidate(self, name: str, family: str, trial: Trial, estimator: Any) -> Candidate:
+        """A model that was judged elsewhere, on the same folds, as a candidate."""
+        rows, probabilities = self.judged, self.kind.probabilities(trial.scores)
+        loss = float(self.kind.losses(trial.scores[rows], self.target[rows]).mean())
+        return Candidate(name, family, True, loss, probabilities, trial.seconds, estimator)
 
-def losses(scores: Array, target: Array) -> Array:
-    """Loss per row: minus the log of the probability given to the class (scores of shape (n, classes)), or the squared error."""
-    if scores.ndim == 1:
-        return (scores - target) ** 2
-    return -np.log(np.clip(scores[np.arange(len(target)), target.astype(int)], 1e-6, 1))
+    def run(self, seconds: float, scheduler: str = "") -> list[Candidate]:
+        """The judged models, the best first.
 
+        Each family with sound defaults, then variants by Optuna's TPE (Akiba et al. 2019). The same
+        search goes on after a kill, and seconds spent before count. `scheduler` is the address of a
+        Dask cluster whose workers share the folder.
+        """
+        if seconds > 0:
+            study = self.resume()
+            spent = sum(t.user_attrs.get("seconds", 0.0) for t in study.get_trials(deepcopy=False))
+            with _workers(scheduler, self) as (pool, count, shared):
+                deadline = time.time() + seconds - spent / count
+                tasks = [
+                    pool.submit(Search.work, shared, worker, deadline) for worker in range(count)
+                ]
+                for task in tasks:
+                    task.result()
+        return self.candidates()
 
-def fold_scores(
-    family: Family, given: Parameters, data: Data, fold: Fold, seed: int, deadline: float
-) -> tuple[Array, int | None]:
-    """Scores of a fold's rows, shape (n,) or (n, classes), by a model of all its rows to fit on; and its trees, from the turns. Raises OutOfTime."""
-    trees, rows = None, fold.turns[0]
-    if family.stops_early:
-        began = time.time()
-        trees = int(
-            np.ceil(
-                np.mean(
-                    [
-                        family.trees(family.build(given, data.shape, None, seed), turn, deadline)
-                        for turn in fold.turns
-                    ]
-                )
+    def work(self, worker: int, deadline: float) -> None:
+        """Try models on one thread until the deadline (seconds since the epoch).
+
+        Several workers, of any machines that share the folder, go on with one study.
+        """
+        from optuna.study import MaxTrialsCallback
+
+        most = int(np.clip(len(self.target) // 10, *TRIALS))
+        with threadpool_limits(1, "openmp"):
+            self.study(worker).optimize(
+                lambda trial: self.loss(trial, deadline),
+                timeout=max(0.0, deadline - time.time()),
+                callbacks=[MaxTrialsCallback(most, states=None)],
+                catch=(Exception,),
             )
+
+    def candidates(self) -> list[Candidate]:
+        """The models whose trials have ended well, the best first."""
+        from optuna.trial import TrialState
+
+        if not (self.place / "journal.log").exists():
+            return []
+        found = []
+        for trial in self.study().get_trials(states=[TrialState.COMPLETE]):
+            family, facts = trial.params["family"], trial.user_attrs
+            scores = np.fromfile(self.place / f"{trial.number}.scores")
+            build = FAMILIES[family].build
+            candidate = Candidate(
+                name=family if facts.get("default") else f"{family} {trial.number}",
+                family=family,
+                default=bool(facts.get("default")),
+                loss=trial.value,
+                probabilities=scores.reshape(self.kind.choose((len(self.target), -1), (-1,))),
+                seconds=facts["seconds"],
+                estimator=build(facts["parameters"], self.shape, facts["trees"], self.seed),
+            )
+            found.append(candidate)
+        return sorted(found, key=lambda candidate: candidate.loss)
+
+    def study(self, worker: int = 0) -> Any:
+        """Optuna's study in the folder, begun where there is none."""
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        journal = JournalFileBackend(str(self.place / "journal.log"))
+        seed, first = self.seed + worker, len(FAMILIES)
+        return optuna.create_study(
+            storage=optuna.storages.JournalStorage(journal),
+            study_name="search",
+            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=2 * first),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=first),
+            load_if_exists=True,
         )
-        if (
-            time.time() + (time.time() - began) / len(fold.turns) > deadline
-        ):  # to fit once more takes no longer
-            raise OutOfTime
-    model = family.build(given, data.shape, trees, seed).set_params(**family.alone)
-    model.fit(np.vstack([rows.X, rows.X_stop]), np.concatenate([rows.y, rows.y_stop]))
-    if not data.classes:
-        return np.asarray(model.predict(fold.X_test), dtype=float), trees
-    scores = np.zeros((len(fold.test), data.classes))
-    scores[:, fold.known] = model.predict_proba(fold.X_test)
-    return scores, trees
 
+    def resume(self) -> Any:
+        """The study, mended after a kill: a torn line and a lock go, the defaults stand first.
 
-class Named:
-    """A trial whose names are told apart by family."""
+        Trials that were under way count as failed.
+        """
+        from optuna.trial import TrialState
 
-    def __init__(self, trial: Any, family: str) -> None:
-        self.trial, self.family = trial, family
+        self.place.mkdir(parents=True, exist_ok=True)
+        for lock in self.place.glob("journal.log.lock*"):
+            lock.unlink()
+        journal = self.place / "journal.log"
+        if journal.exists() and not (text := journal.read_bytes()).endswith(b"\n"):
+            os.truncate(journal, text.rfind(b"\n") + 1)
+        study = self.study()
+        for trial in study.get_trials(states=[TrialState.RUNNING]):
+            study.tell(trial.number, state=TrialState.FAIL)
+        tried = {
+            trial.system_attrs["fixed_params"]["family"]
+            for trial in study.trials
+            if trial.user_attrs.get("default") and trial.state != TrialState.FAIL
+        }
+        for family, space in spaces(self.shape).items():
+            if family not in tried:
+                settings = {f"{family} {name}": span.default for name, span in space.items()}
+                study.enqueue_trial({"family": family, **settings}, user_attrs={"default": True})
+        return study
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number."""
-        return float(self.trial.suggest_float(f"{self.family} {name}", low, high, log=log))
+    def loss(self, trial: Any, deadline: float) -> float:
+        """The mean loss of an Optuna trial, whose scores are kept.
 
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number."""
-        return int(self.trial.suggest_int(f"{self.family} {name}", low, high, log=log))
+        It is fitted and scored fold after fold, and given up where it is clearly behind.
+        """
+        from optuna import TrialPruned
 
-
-def objective(data: Data, place: Path, seed: int, deadline: float) -> Callable[[Any], float]:
-    """What a trial does: fit and score fold after fold, give up where it is clearly behind, keep the scores."""
-    import optuna
-
-    def judged(trial: Any) -> float:
         began = time.time()
-        family = FAMILIES[trial.suggest_categorical("family", list(FAMILIES))]
-        given = family.suggest(Named(trial, family.name), data.shape)
-        parts, grown = [], []
+        name = trial.suggest_categorical("family", list(FAMILIES))
+        space = spaces(self.shape)[name].items()
+        parameters = {key: span.suggest(trial, f"{name} {key}") for key, span in space}
+        parts: Folds = []
+        losses, grown = np.empty(0), []
         try:
-            for number, fold in enumerate(data.folds):
-                scores, trees = fold_scores(family, given, data, fold, seed, deadline)
-                parts.append((fold.test, scores, losses(scores, data.target[fold.test])))
+            for number, fold in enumerate(self.folds):
+                scores, trees = self.fold_scores(FAMILIES[name], parameters, fold, deadline)
+                parts.append((fold.test, scores))
                 grown.append(trees)
-                trial.report(float(np.mean(np.concatenate([loss for _, _, loss in parts]))), number)
+                losses = np.append(losses, self.kind.losses(scores, self.target[fold.test]))
+                trial.report(float(losses.mean()), number)
                 if not trial.user_attrs.get("default") and trial.should_prune():
-                    raise optuna.TrialPruned
+                    raise TrialPruned
         except OutOfTime:
-            raise optuna.TrialPruned from None
+            raise TrialPruned from None
         finally:
             trial.set_user_attr("seconds", time.time() - began)
-        trial.set_user_attr("trees", int(np.ceil(np.mean([trees or 0 for trees in grown]))) or None)
-        trial.set_user_attr("parameters", given)
-        write_scores(place / f"{trial.number}.npy", out_of_fold(parts, len(data.target)))
-        return float(np.mean(np.concatenate([loss for _, _, loss in parts])))
+        trial.set_user_attr("trees", int(np.ceil(np.mean(grown))))
+        trial.set_user_attr("parameters", parameters)
+        whole = assembled(len(self.target), parts)
+        write_atomically(self.place / f"{trial.number}.scores", whole.tofile)
+        return float(losses.mean())
 
-    return judged
+    def fold_scores(
+        self, family: Family, parameters: Parameters, fold: Fold, deadline: float
+    ) -> tuple[Array, int]:
+        """Scores of a fold's rows, shape (n,) or (n, classes), by a model of all rows to fit on.
 
+        And its trees, from the turns; 0 where nothing grows. Raises OutOfTime.
+        """
+        trees, rows = 0, fold.turns[0]
+        if family.grow:
+            began = time.time()
+            grown = [
+                family.grow(family.build(parameters, self.shape, 0, self.seed), turn, deadline)
+                for turn in fold.turns
+            ]
+            trees = int(np.ceil(np.mean(grown)))
+            one = (time.time() - began) / len(fold.turns)
+            if is_late(deadline - one):  # to fit once more takes no longer
+                raise OutOfTime
+        model = family.build(parameters, self.shape, trees, self.seed).set_params(**family.alone)
+        model.fit(np.vstack([rows.X, rows.X_stop]), np.concatenate([rows.y, rows.y_stop]))
+        if not hasattr(model, "predict_proba"):
+            return np.asarray(model.predict(fold.X_test), dtype=float), trees
+        scores = np.zeros((len(fold.test), len(self.kind.classes)))
+        scores[:, fold.known] = model.predict_proba(fold.X_test)
+        return scores, trees
 
-def out_of_fold(parts: list[tuple[Array, Array, Array]], rows: int) -> Array:
-    """The folds' scores in one array, NaN where no fold scores."""
-    whole = np.full((rows, *parts[0][1].shape[1:]), np.nan)
-    for test, scores, _ in parts:
-        whole[test] = scores
-    return whole
-
-
-def write_scores(path: Path, scores: Array) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with temporary.open("wb") as file:
-        np.save(file, scores, allow_pickle=False)
-    temporary.replace(path)
-
-
-def open_study(place: Path, seed: int) -> Any:
-    """The study kept in this folder, begun where there is none."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(place / "journal.log")))
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=2 * len(FAMILIES))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=len(FAMILIES))
-    return optuna.create_study(
-        storage=storage, study_name="search", sampler=sampler, pruner=pruner, load_if_exists=True
-    )
-
-
-def resume(place: Path, data: Data, seed: int) -> Any:
-    """The study of this folder, mended after a kill: a torn line and a lock go, trials under way count as failed, the defaults stand first."""
-    import optuna
-
-    place.mkdir(parents=True, exist_ok=True)
-    for lock in place.glob("journal.log.lock*"):
-        lock.unlink()
-    journal = place / "journal.log"
-    if journal.exists() and not (text := journal.read_bytes()).endswith(b"\n"):
-        os.truncate(journal, text.rfind(b"\n") + 1)
-    study = open_study(place, seed)
-    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-    tried = {
-        t.system_attrs["fixed_params"]["family"]
-        for t in study.trials
-        if t.user_attrs.get("default") and t.state != optuna.trial.TrialState.FAIL
-    }
-    for name, family in FAMILIES.items():
-        if name not in tried:
-            fixed = {
-                "family": name,
-                **{f"{name} {key}": value for key, value in family.defaults(data.shape).items()},
-            }
-            study.enqueue_trial(fixed, user_attrs={"default": True})
-    return study
+    def forget(self) -> None:
+        """Remove the study of a search that has ended well."""
+        shutil.rmtree(self.place, ignore_errors=True)
 
 
-def work(place: Path, data: Data, seed: int, worker: int, deadline: float) -> None:
-    """Try models on one thread until the deadline; several workers, of any machines that share the folder, go on with one study."""
-    import optuna
+def held_out(kind: Kind, frame: pd.DataFrame) -> Array:
+    """Which sixth (0 to 5) each row belongs to, of some of each class or whole groups.
 
-    most = np.clip(len(data.target) // 10, *TRIALS)
-
-    def enough(study: Any, _: Any) -> None:
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        failed = states.count(optuna.trial.TrialState.FAIL)
-        if failed >= FAILURES or len(states) >= most or spaces.is_late(deadline):
-            study.stop()
-
-    with threadpool_limits(1, "openmp"):
-        study = open_study(place, seed + worker)
-        study.optimize(
-            objective(data, place, seed, deadline),
-            timeout=max(0.0, deadline - time.time()),
-            callbacks=[enough],
-            catch=(Exception,),
-        )
-
-
-def search(
-    data: Data, place: Path, seconds: float, seed: int, scheduler: str = ""
-) -> list[Candidate]:
-    """The judged models, the best first: each family with sound defaults, then variants by Optuna's TPE (Akiba et al. 2019).
-
-    `place` keeps the study: the same search goes on in it after a kill, and seconds spent before count. `scheduler` is
-    the address of a Dask cluster whose workers share that folder.
+    One sixth is held out of a fit, to stop early at; in time order 0 are the last rows and 1 the
+    others. A class of fewer than six rows is never held out whole.
     """
-    if seconds > 0:
-        study = resume(place, data, seed)
-        workers, run = on_cluster(scheduler) if scheduler else on_threads()
-        spent = (
-            sum(trial.user_attrs.get("seconds", 0.0) for trial in study.get_trials(deepcopy=False))
-            / workers
-        )
-        run(
-            lambda worker, data, deadline: work(place, data, seed, worker, deadline),
-            data,
-            seconds - spent,
-        )
-    return candidates(place, data, seed)
+    rows, split = len(frame), kind.task.split
+    if split.by == "time":
+        return np.asarray(np.arange(rows) < rows - max(1, rows // 6), dtype=int)
+    if split.by == "group":
+        groups = pd.factorize(frame[split.column].astype(str))[0]
+        if groups.max() >= 5:
+            return groups % 6
+    strata = kind.choose(kind.encode(kind.outcomes(frame)), np.zeros(rows))
+    order = pd.Series(np.random.default_rng(0).permutation(rows))
+    return (6 - order.groupby(strata).rank().to_numpy().astype(int)) % 6
 
 
-def on_threads() -> tuple[int, Callable[..., None]]:
-    """One worker a core: single trials on all cores wait for each other at every tree."""
-    workers = os.cpu_count() or 1
+@contextmanager
+def _workers(scheduler: str, search: Search) -> Iterator[tuple[Executor, int, Any]]:
+    """An executor, its workers (one a core, or a cluster's threads), and the search for them.
 
-    def run(task: Callable[[int, Data, float], None], data: Data, seconds: float) -> None:
-        deadline = time.time() + seconds
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda worker: task(worker, data, deadline), range(workers)))
+    Single trials on all cores would wait for each other at every tree.
+    """
+    if scheduler:
+        from distributed import Client
 
-    return workers, run
-
-
-def on_cluster(scheduler: str) -> tuple[int, Callable[..., None]]:
-    """One worker for each thread of the Dask cluster at this address."""
-    from distributed import Client
-
-    client = Client(scheduler)
-    workers = sum(client.nthreads().values())
-
-    def run(task: Callable[[int, Data, float], None], data: Data, seconds: float) -> None:
-        deadline = time.time() + seconds
-        with client:
-            sent = client.scatter(data, broadcast=True)
-            client.gather(
-                [
-                    client.submit(task, worker, sent, deadline, pure=False)
-                    for worker in range(workers)
-                ]
-            )
-
-    return workers, run
-
-
-def candidates(place: Path, data: Data, seed: int) -> list[Candidate]:
-    """The models whose trials have ended well, the best first."""
-    import optuna
-
-    if not (place / "journal.log").exists():
-        return []
-    found = []
-    for trial in open_study(place, seed).get_trials(states=[optuna.trial.TrialState.COMPLETE]):
-        family, known = FAMILIES[trial.params["family"]], trial.user_attrs
-        estimator = family.build(known["parameters"], data.shape, known["trees"], seed)
-        name = family.name if known.get("default") else f"{family.name} {trial.number}"
-        scores = np.load(place / f"{trial.number}.npy", allow_pickle=False)
-        found.append(
-            Candidate(
-                name,
-                family.name,
-                bool(known.get("default")),
-                trial.value,
-                scores,
-                known["seconds"],
-                estimator,
-            )
-        )
-    return sorted(found, key=lambda candidate: candidate.loss)
-
-
-def name_of(data: Data, seed: int) -> str:
-    """A name for what is searched, the same for the same numbers, folds, spaces and seed."""
-    found = hashlib.sha256(f"{seed} {data.classes}".encode())
-    found.update(Path(spaces.__file__).read_bytes())
-    for fold in data.folds:
-        rows = fold.turns[0]
-        for part in (rows.X, rows.y, rows.X_stop, rows.y_stop, fold.X_test, fold.test):
-            found.update(np.ascontiguousarray(part).tobytes())
-    return found.hexdigest()[:24]
-
-
-def forget(place: Path) -> None:
-    """Remove a study that has ended well."""
-    shutil.rmtree(place, ignore_errors=True)
+        with Client(scheduler) as client:
+            pool = client.get_executor(pure=False)
+            yield pool, sum(client.nthreads().values()), client.scatter(search, broadcast=True)
+    else:
+        count = os.cpu_count() or 1
+        with ThreadPoolExecutor(count) as threads:
+            yield threads, count, search

@@ -9,9 +9,9 @@ from .vectorizing import as_numbers
 
 
 def signal_by_column(kind: Kind, table: pd.DataFrame, frame: pd.DataFrame, seed: int) -> pd.Series:
-    """Share of the constant guess's loss that each column of the table removes alone, largest first.
+    """Share of the constant guess's loss that each column removes alone, largest first.
 
-    A small tree sees one column at a time, out of fold; `frame` holds the same rows with the target.
+    A small tree sees one column of `table` at a time, out of fold; `frame` has its target.
     """
     outcomes = kind.outcomes(frame)
     target = kind.encode(outcomes)

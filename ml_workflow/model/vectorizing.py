@@ -18,13 +18,17 @@ def vectorized(estimator: BaseEstimator) -> Pipeline:
 
 
 def scaled(estimator: BaseEstimator) -> Pipeline:
-    """Table to filled and scaled numbers to a linear estimator.
+    """Table to filled and scaled numbers to a linear estimator."""
+    return make_pipeline(_table_to_numbers(), *scaling(), estimator)
 
-    They stand in a sparse matrix, whose rows are summed each by itself.
+
+def scaling() -> list[BaseEstimator]:
+    """Steps from numbers to filled and scaled ones.
+
+    In a sparse matrix a row's sum does not depend on other rows, which BLAS does not promise.
     """
     filled = SimpleImputer(strategy="median", keep_empty_features=True)
-    steps = filled, StandardScaler(), FunctionTransformer(csr_matrix)
-    return make_pipeline(_table_to_numbers(), *steps, estimator)
+    return [filled, StandardScaler(), FunctionTransformer(csr_matrix)]
 
 
 def _table_to_numbers() -> BaseEstimator:
