@@ -30,7 +30,11 @@ LAST = (
 ADOPTABLE = sa.select(
     decisions.c.id.label("decision"),
     *strays.c["idempotency_key", "value", "event_time", "arrival_time"],
-).join(decisions, decisions.c.id == sa.func.coalesce(strays.c.decision, LAST.scalar_subquery()))
+).join_from(
+    strays,
+    decisions,
+    decisions.c.id == sa.func.coalesce(strays.c.decision, LAST.scalar_subquery()),
+)
 """Strays as outcomes of the decision they name, or of the unit's last one before the event."""
 Row: TypeAlias = dict[str, Any]
 

@@ -1,22 +1,23 @@
-"""A decisions database of each kind."""
+"""A decisions database of each kind, and what is written to it."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from ml_workflow.store.database import open_decisions
+from ml_workflow.store.decisions import Decision, Request
+from ml_workflow.store.schema import decisions
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a new, empty database."""
-    return (
-        f"sqlite:///{tmp_path}/decisions.db"
-        if request.param == "sqlite"
-        else str(request.getfixturevalue("postgres")())
-    )
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/decisions.db"
+    return str(request.getfixturevalue("postgres")())
 
 
 @pytest.fixture
@@ -25,3 +26,21 @@ def engine(url: str) -> Iterator[sa.Engine]:
     engine = open_decisions(url)
     yield engine
     engine.dispose()
+
+
+def decided(unit: str = "u", **more: Any) -> Decision:
+    """A decision for a unit."""
+    plain = {"row": {"a": 0.1 + 0.2, "b": None}, "version": "3", "score": [0.1, 0.9]}
+    return Decision(unit, **{**plain, "action": "act", "time": 10.0, **more})
+
+
+def request(*units: str, key: str = "", body: str = "body") -> Request:
+    """A request for decisions of these units."""
+    return Request([decided(unit) for unit in units], key, body)
+
+
+def count(engine: sa.Engine, table: sa.Table = decisions) -> int:
+    """How many rows a table has."""
+    with engine.connect() as connection:
+        query = sa.select(sa.func.count()).select_from(table)
+        return int(connection.execute(query).scalar_one())
