@@ -1,0 +1,67 @@
+"""Addresses of databases: secrets stay where they are."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ml_workflow.errors import Refusal
+from ml_workflow.store.address import connection_to, is_database, without_secrets
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database; its address in the environment as SECRET_URL, its folder as SECRET_PLACE."""
+    place = tmp_path / "hunter2-place"
+    place.mkdir()
+    with closing(sqlite3.connect(place / "d.db")) as connection:
+        connection.executescript("create table t (a int); insert into t values (1), (2)")
+    monkeypatch.setenv("SECRET_PLACE", str(place))
+    monkeypatch.setenv("SECRET_URL", f"sqlite:///{place}/d.db")
+
+
+def answer(uri: str, query: str) -> list[int]:
+    with connection_to(uri) as connection:
+        return list(connection.scalars(sa.text(query)))
+
+
+@pytest.mark.parametrize("uri", ["${SECRET_URL}", "sqlite:///${SECRET_PLACE}/d.db"])
+def test_a_secret_address_opens_the_database(uri: str, secrets: None) -> None:
+    assert is_database(uri) and answer(uri, "select a from t order by a") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("uri", "query"),
+    [
+        ("${SECRET_URL}", "select * from nowhere"),
+        ("sqlite:///${SECRET_PLACE}/d.db", "selct"),
+        ("sqlite:///${SECRET_PLACE}/none/d.db", "select 1"),
+    ],
+)
+def test_a_refusal_does_not_give_the_secret_away(uri: str, query: str, secrets: None) -> None:
+    with pytest.raises(Refusal, match="SECRET_") as refused:
+        answer(uri, query)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["hunter2://x", "://hunter2", "sqlite://u:hunter2@h:port/x"])
+def test_a_secret_that_is_no_address_is_refused_and_not_shown(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_URL", url)
+    with pytest.raises(Refusal, match=r"\$\{SECRET_URL\} is no database URL") as refused:
+        answer("${SECRET_URL}", "select 1")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_a_database_says_is_shown_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_URL", "x://hunter2")
+    shown = without_secrets("no hunter3 at x://hunter2", "${SECRET_URL}", "hunter3")
+    assert shown == "no *** at ${SECRET_URL}"
+
+
+def test_a_secret_that_is_not_set_is_named() -> None:
+    with pytest.raises(Refusal, match="NOT_SET_HERE"):
+        answer("postgresql://${NOT_SET_HERE}@db/x", "select 1")

@@ -1,0 +1,60 @@
+"""The task's file: found by its name, read without running anything, kept in a run."""
+
+from pathlib import Path
+
+import pytest
+
+from ml_workflow.errors import Refusal
+from ml_workflow.store.run import open_run
+from ml_workflow.task.completeness import checklist
+from ml_workflow.task.file import keep_task, read_task, task_of, task_path
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"a: [", "line"),
+        (b"\xff\xfe", "not text"),
+        (b"- a", "mapping"),
+        (b"", "mapping"),
+        (b"a:\n\t- b", "line 2"),
+    ],
+)
+def test_a_file_that_is_no_task_is_refused(content: bytes, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_bytes(content)
+    with pytest.raises(Refusal, match=fault):
+        read_task(tmp_path / "t.yaml")
+
+
+def test_no_yaml_tag_runs_code(tmp_path: Path) -> None:
+    code = f"name: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']\n"
+    (tmp_path / "t.yaml").write_text(code)
+    with pytest.raises(Refusal, match="not YAML"):
+        read_task(tmp_path / "t.yaml")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_task_goes_by_name_or_path() -> None:
+    file = ROOT / "tasks" / "credit.yaml"
+    assert {task_path(name) for name in ("credit", "tasks/credit.yaml", str(file))} == {file}
+    with pytest.raises(Refusal, match="Did you mean 'credit'"):
+        task_path("kredit")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "tasks").glob("*.yaml")))
+def test_our_tasks_are_complete_and_come_back_from_a_run_as_they_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_WORKFLOW_REPORTS", str(tmp_path))
+    task = read_task(task_path(name))
+    assert task.name == name and task.value.because
+    missing = checklist(task).query("there == 'no'")["item"]
+    assert set(missing) <= {"data a human would want", "cost of building"}, missing
+    keep_task(open_run("lab"), task)
+    assert task_of(open_run("lab")) == task
