@@ -2,8 +2,8 @@
 
 d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_url': '', 'lib_path': 'ml_workflow'},
   'syms': { 'ml_workflow.abtest': { 'ml_workflow.abtest.answer': ('abtest.html#answer', 'ml_workflow/abtest.py'),
-                                    'ml_workflow.abtest.decision': ('abtest.html#decision', 'ml_workflow/abtest.py'),
-                                    'ml_workflow.abtest.proved': ('abtest.html#proved', 'ml_workflow/abtest.py')},
+                                    'ml_workflow.abtest.gate': ('abtest.html#gate', 'ml_workflow/abtest.py'),
+                                    'ml_workflow.abtest.gate_of_aa_test': ('abtest.html#gate_of_aa_test', 'ml_workflow/abtest.py')},
             'ml_workflow.dataset': { 'ml_workflow.dataset.mean_of': ('dataset.html#mean_of', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.payment_history': ('dataset.html#payment_history', 'ml_workflow/dataset.py'),
                                      'ml_workflow.dataset.utilisation': ('dataset.html#utilisation', 'ml_workflow/dataset.py')},

@@ -14,7 +14,8 @@ from .data.joins import examples, inputs, sources
 from .data.split import check_holdout, duplicates, sampled
 from .data.tables import content_hash
 from .decision.kinds import kind_of
-from .model.leaks import drift_between_parts, leaking_columns
+from .model.drift import drift_between_parts
+from .model.leaks import leaking_columns
 from .model.signal import signal_by_column
 from .report.figures import theme
 from .store.run import Verdict, open_run
@@ -22,7 +23,7 @@ from .task.file import task_of
 
 # %% ../nbs/02_dataset.ipynb #5190617e
 def payment_history(frame: pd.DataFrame) -> pd.DataFrame:
-    "Credit: how late, how often, how much of the limit is used, and how much of each bill was paid."
+    "Credit: how late, how often, how much of the limit is used, how much of each bill was paid."
     names = (
         ["PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6"],
         [f"BILL_AMT{m}" for m in range(1, 7)],

@@ -17,5 +17,5 @@ from .decision.process import current_process, recorded
 from .errors import Refusal
 from .report.figures import in_money, theme
 from .store.run import Verdict, open_run
-from .task.checklist import checklist
+from .task.completeness import checklist
 from .task.file import keep_task, read_task, task_path

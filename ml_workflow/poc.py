@@ -14,7 +14,7 @@ from .data.joins import inputs
 from .decision.amounts import money, period, volume
 from .decision.kinds import kind_of
 from .decision.process import constant_process, current_process
-from .decision.returns import good_enough, net_of, return_on_cost
+from .decision.returns import net_value
 from .model.calibration import reliability
 from .model.fitting import booster, folds_of, linear
 from .model.judging import comparison, judge, judged_rows, trial

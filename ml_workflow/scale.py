@@ -25,14 +25,14 @@ from ml_workflow.decision.process import (
     current_process,
     usual_action,
 )
-from .decision.returns import good_enough, net_of, return_on_cost
+from .decision.returns import net_value
 from .model.behaviour import functionality, invariance
-from .model.blend import blended, mean_scores, members_of, seeds_for, weights_of
+from .model.blend import Blend
 from .model.calibration import calibration_gain, reliability
-from .model.explain import dependence, importance
-from .model.fitting import booster, folds_of, scored
+from .model.explain import dependence, importance, slices
+from .model.fitting import booster, folds_of, halved, judged_rows, scored
 from .model.holdout import on_holdout, open_holdout
-from .model.judging import halved, judge, judged_rows, ledger, trial
+from .model.judging import judge, ledger, trial
 from .model.registry import register
 from ml_workflow.model.release import (
     Card,
@@ -41,24 +41,15 @@ from ml_workflow.model.release import (
     load_estimator,
     load_release,
 )
-from .model.robustness import corruption_matrix, seen
-from ml_workflow.model.search import (
-    Candidate,
-    as_chances,
-    as_scores,
-    data_of,
-    forget,
-    name_of,
-    search,
-)
-from .model.slices import slices
+from .model.robustness import corruption_matrix
+from .model.search import Search
 from .report.figures import in_money, theme
-from .store.run import Verdict, open_run, reports
+from .store.run import Verdict, open_run
 from .task.file import task_of
 
 # %% ../nbs/04_scale.ipynb #5b185074
 def direction(release: Release, rows: pd.DataFrame) -> dict[str, bool]:
-    "Credit: a payment two months later raises the risk on average, and lowers it for hardly anyone."
+    "Credit: a payment two months later raises the risk on average, and lowers it for few."
     if not release.kind.has_one_probability or not {"PAY_0", "LIMIT_BAL"} <= set(rows):
         return {}
     later = rows.assign(PAY_0=rows["PAY_0"].clip(0) + 2)
