@@ -54,12 +54,11 @@ def judge_guardrail(sums: pd.DataFrame, guardrail: Guardrail, critical: float) -
     level = min(float(stats.norm.cdf(critical)), 1 - 1e-12)
     shown = non_inferiority(effect, margin, level=level, higher_is_better=is_better)
     best = 2 * effect.difference - shown.bound
-    is_broken = best < -margin if is_better else best > margin
     return GuardrailResult(
         effect.difference,
         shown.bound,
         margin,
-        bool(shown.held),
-        bool(is_broken),
-        float(effect.p_value),
+        held=shown.held,
+        broken=best < -margin if is_better else best > margin,
+        p=effect.p_value,
     )

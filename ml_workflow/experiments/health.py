@@ -1,6 +1,5 @@
 """Is the experiment sound, in sentences: each check names the arm, the counts and the way out."""
 
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -8,12 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from ..statistics.delay import share_needed
-from ..statistics.sample_ratio import (
-    MISMATCH_ONCE,
-    MISMATCH_WATCHED,
-    mismatch_p,
-    mismatch_p_watched,
-)
+from ..statistics.sample_ratio import MISMATCH_ONCE, sample_ratio
 from ..statistics.tails import NORMAL, skewness_of_difference
 from ..task.definition import Task
 from .evidence import Evidence
@@ -29,6 +23,33 @@ class Check(NamedTuple):
     said: str  # what was found, and what to do about it
 
 
+FAULTS_OF_EXPERIMENT = {
+    "units in one arm": (
+        "crossed",
+        "units are in both arms: leave them out, and look at how units are told apart and assigned",
+    ),
+    "units once": (
+        "doubled",
+        "units have the same row more than once: leave out the copies, then run again",
+    ),
+    "known units": (
+        "strays",
+        "outcomes belong to no known unit or decision: look at the ids that the outcomes are sent "
+        "with",
+    ),
+}
+"""Check: field of the evidence that counts its fault, and the sentence."""
+FAULTS_OF_ARMS = {
+    "exposure first": (
+        "early",
+        "an outcome from before the exposure: look at the clocks, or at what is counted as the "
+        "outcome",
+    ),
+    "finite metric": ("broken", "a worth that is missing or infinite: mend these rows"),
+}
+"""Check: column of the sums that counts its fault, and the sentence."""
+
+
 def check_health(task: Task, tally: Tally, aa: bool = False) -> list[Check]:
     """All checks: those of the sums, then whether the experiment still is the one that was planned.
 
@@ -41,7 +62,17 @@ def check_health(task: Task, tally: Tally, aa: bool = False) -> list[Check]:
 
 def check_sums(tally: Tally) -> list[Check]:
     """The checks that need nothing but what was counted."""
-    faults = {name: fault(tally) for name, fault in FAULTS.items()}
+    faults = {
+        "sample ratio": _sample_ratio(tally),
+        **{name: _counted_units(tally, *fault) for name, fault in FAULTS_OF_EXPERIMENT.items()},
+        **{name: _counted_by_arm(tally, *fault) for name, fault in FAULTS_OF_ARMS.items()},
+        "outcomes in both arms": _silent(tally),
+        "ripe units": (unripe := _unripe(tally)),
+        "outcomes in the window": "" if unripe else _late(tally),
+        "metric varies": "" if unripe else _constant(tally),
+        "covariate": _covariate(tally),
+        "tails": "" if unripe else _tails(tally),
+    }
     return [
         Check(name, not fault, f"Experiment {tally.evidence.name}: {fault}." if fault else "")
         for name, fault in faults.items()
@@ -74,113 +105,66 @@ def departure(evidence: Evidence, metric: str, aa: bool = False) -> str:
 
 def notes(tally: Tally) -> list[str]:
     """What is only to be known of how the experiment departs from its plan, in sentences."""
-    name, plan = f"Experiment {tally.evidence.name}", tally.evidence.plan
-    first, *later = tally.evidence.phases
-    changes = []
-    if not plan.units:
-        changes.append(
-            "no planned number of units: its bounds are those of a sequence without an end"
-        )
-    for change, field in (("other weights", "weights"), ("another metric", "metric")):
-        changed = [getattr(phase, field) != getattr(first, field) for phase in later]
-        if any(changed):
-            number = changed.index(True) + 2
-            changes.append(f"{change} from phase {number} on: arms are compared within phases")
-    sentences = ["; ".join(f"{name} has {change}" for change in changes) + "."] if changes else []
-    units = tally.sums["units"].sum()
-    if plan.units and units > plan.units:
+    name, planned = f"Experiment {tally.evidence.name}", tally.evidence.plan.units
+    units, changes = tally.sums["units"].sum(), []
+    if not planned:
+        bounds = "its bounds are those of a sequence without an end"
+        changes.append(f"{name} has no planned number of units: {bounds}")
+    phases = zip(*tally.evidence.phases, strict=True)
+    for change, values in zip(("other weights", "another metric"), phases, strict=True):
+        number = next((n for n, value in enumerate(values, 1) if value != values[0]), None)
+        if number:
+            compared = "arms are compared within phases"
+            changes.append(f"{name} has {change} from phase {number} on: {compared}")
+    sentences = ["; ".join(changes) + "."] if changes else []
+    if planned and units > planned:
         sentences.append(
-            f"{name}: {units:,.0f} units are more than the {plan.units:,} planned, the bounds are "
+            f"{name}: {units:,.0f} units are more than the {planned:,} planned, the bounds are "
             "now those of a sequence."
         )
     return sentences
 
 
-class _Split(NamedTuple):
-    """Units of (current, release) in a phase, and the shares that they should have."""
-
-    phase: int
-    daily: np.ndarray  # shape (days, arms)
-    weights: list[float]
-
-    @property
-    def units(self) -> np.ndarray:
-        """Units by arm."""
-        return self.daily.sum(axis=0)
-
-
 def _sample_ratio(tally: Tally) -> str:
     """At the end, in each phase and watched daily (Fabijan et al. 2019; Lindon & Malek 2022)."""
-    phases, splits = tally.evidence.phases, []
-    for number in map(int, tally.sums["phase"].unique()):
+    phases, daily, weights = tally.evidence.phases, [], []
+    numbers = tally.sums["phase"].unique().astype(int)
+    for number in numbers:
         rows = tally.sums[tally.sums["phase"] == number]
-        daily = rows.pivot_table("exposed", "day", "arm", "sum", fill_value=0)
+        units = rows.pivot_table("exposed", "day", "arm", "sum", fill_value=0)
         shares = phases[min(max(number, 1), len(phases)) - 1].weights
-        arms = daily.reindex(columns=list(ARMS), fill_value=0).to_numpy(float)
-        splits.append(_Split(number, arms, [shares[arm] for arm in ARMS]))
-    overall = mismatch_p([split.units for split in splits], [split.weights for split in splits])
-    once = [mismatch_p(split.units, split.weights) * len(splits) for split in splits]
-    watched = [
-        len(splits) * float(mismatch_p_watched(split.daily.cumsum(axis=0), split.weights)[-1])
-        for split in splits
-    ]
-    if min(overall, *once) >= MISMATCH_ONCE and min(watched) >= MISMATCH_WATCHED:
+        daily.append(units.reindex(columns=list(ARMS), fill_value=0).to_numpy(float))
+        weights.append([shares[arm] for arm in ARMS])
+    found = sample_ratio(daily, weights)
+    if not found.is_mismatch:
         return ""
-    worst = splits[int(np.argmin(np.minimum(once, watched)))]
     planned = ", ".join(
-        f"{arm} {int(units):,} ({weight:.0%} planned)"
-        for arm, units, weight in zip(ARMS, worst.units, worst.weights, strict=True)
+        f"{arm} {int(units):,} ({share:.0%} planned)"
+        for arm, units, share in zip(
+            ARMS, daily[found.worst].sum(axis=0), weights[found.worst], strict=True
+        )
     )
-    place = f"in phase {worst.phase}, " if len(splits) > 1 else ""
+    place = f"in phase {numbers[found.worst]}, " if len(numbers) > 1 else ""
     return (
-        f"{place}units are split {planned}, which is no chance "
-        f"(p = {min(overall, *once, *watched):.1g}): find where units of one arm are lost or added "
-        "before believing any effect"
+        f"{place}units are split {planned}, which is no chance (p = {found.p_value:.1g}): find "
+        "where units of one arm are lost or added before believing any effect"
     )
 
 
-def _crossed(tally: Tally) -> str:
-    """Is any unit in both arms?"""
-    way_out = "leave them out, and look at how units are told apart and assigned"
-    return _some(tally.evidence.crossed, f"units are in both arms: {way_out}")
-
-
-def _doubled(tally: Tally) -> str:
-    """Stands any row there twice?"""
-    way_out = "leave out the copies, then run again"
-    return _some(tally.evidence.doubled, f"units have the same row more than once: {way_out}")
-
-
-def _strays(tally: Tally) -> str:
-    """Is any outcome of an unknown unit?"""
-    way_out = "look at the ids that the outcomes are sent with"
-    return _some(tally.evidence.strays, f"outcomes belong to no known unit or decision: {way_out}")
-
-
-def _some(count: int, fault: str) -> str:
-    """The fault with its count, where there is any."""
+def _counted_units(tally: Tally, field: str, fault: str) -> str:
+    """A sentence if the evidence has counted any such fault."""
+    count = getattr(tally.evidence, field)
     return f"{count:,} {fault}" if count else ""
 
 
-def _early(tally: Tally) -> str:
-    """Came any outcome before its unit's exposure?"""
-    way_out = "look at the clocks, or at what is counted as the outcome"
-    return _counted(tally, "early", "an outcome from before the exposure", way_out)
-
-
-def _broken(tally: Tally) -> str:
-    """Is any worth not finite?"""
-    return _counted(tally, "broken", "a worth that is missing or infinite", "mend these rows")
-
-
-def _counted(tally: Tally, column: str, what: str, way_out: str) -> str:
-    """A sentence if any unit of an arm has a fault."""
+def _counted_by_arm(tally: Tally, column: str, fault: str) -> str:
+    """A sentence if any unit of an arm has such a fault."""
     counts = " and ".join(
         f"{int(rows[column].sum()):,} of {int(rows['exposed'].sum()):,} units of {arm}"
         for arm, rows in tally.arms.items()
         if rows[column].sum()
     )
-    return f"{counts} have {what}: {way_out}" if counts else ""
+    return f"{counts} have {fault}" if counts else ""
 
 
 def _silent(tally: Tally) -> str:
@@ -223,15 +207,12 @@ def _unripe(tally: Tally) -> str:
 
 def _late(tally: Tally) -> str:
     """Do outcomes arrive within the window, and was the tail of their delays seen?"""
-    current, release = tally.totals
     ripe = tally.sums[tally.sums["units"] > 0]
-    if min(current.units, release.units) < 2 or not ripe["absolute"].sum():
+    size = float(ripe["absolute"].sum() / ripe["units"].sum())
+    error = float(np.sqrt(sum(arm.variance / arm.units for arm in tally.totals)))
+    if not error or not size:
         return ""
-    error = float(np.sqrt(current.variance / current.units + release.variance / release.units))
-    if error == 0:
-        return ""
-    value = float(ripe["absolute"].sum() / ripe["units"].sum())
-    delay = slowest_delay(tally.delays, min(0.999, share_needed(error, value)))
+    delay = slowest_delay(tally.delays, min(0.999, share_needed(error, size)))
     if delay is None:
         return ""
     days = delay.window * HOUR / DAY
@@ -252,7 +233,7 @@ def _late(tally: Tally) -> str:
 def _constant(tally: Tally) -> str:
     """Does the metric vary at all?"""
     current, release = tally.totals
-    if min(current.units, release.units) < 2 or current.variance + release.variance > 0:
+    if current.variance + release.variance > 0:
         return ""
     return (
         f"the metric has zero variance, it is {current.value:g} for all {int(current.units):,} "
@@ -266,7 +247,7 @@ def _covariate(tally: Tally) -> str:
     if not tally.evidence.abtest.covariate and not tally.sums["xx"].sum():
         return ""  # none is asked for, and a table holds none
     way_out = "fill it in, or leave abtest.covariate out of the task file"
-    if missing := _counted(tally, "uncovered", "no covariate", way_out):
+    if missing := _counted_by_arm(tally, "uncovered", f"no covariate: {way_out}"):
         return missing
     current, release = tally.totals
     if min(current.units, release.units) <= 1:
@@ -287,8 +268,6 @@ def _tails(tally: Tally) -> str:
     """Is the difference of the means near enough to normal (Kohavi et al. 2014)?"""
     moments = []
     for sums, rows in zip(tally.totals, tally.arms.values(), strict=True):
-        if sums.units < 2:
-            return ""
         mean = sums.y / sums.units
         variance = max(sums.yy / sums.units - mean**2, 0)
         third = (float(rows["yyy"].sum()) - 3 * mean * sums.yy) / sums.units + 2 * mean**3
@@ -303,20 +282,3 @@ def _tails(tally: Tally) -> str:
         f"{skewness:.2g}, the largest unit holds {largest:.1%} of all): wait for about "
         f"{int(units * (skewness / NORMAL) ** 2):,} units, or cap the metric"
     )
-
-
-FAULTS: Mapping[str, Callable[[Tally], str]] = {
-    "sample ratio": _sample_ratio,
-    "units in one arm": _crossed,
-    "units once": _doubled,
-    "known units": _strays,
-    "exposure first": _early,
-    "finite metric": _broken,
-    "outcomes in both arms": _silent,
-    "ripe units": _unripe,
-    "outcomes in the window": _late,
-    "metric varies": _constant,
-    "covariate": _covariate,
-    "tails": _tails,
-}
-"""What can be wrong with an experiment, each as a sentence, or empty, by the name of its check."""

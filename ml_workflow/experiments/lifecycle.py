@@ -56,16 +56,14 @@ def ramp(
 
 def kill(engine: sa.Engine, name: str) -> Experiment:
     """Serve the current process to all from now on; the arm assigned is recorded all the same."""
-    return change_experiment(
-        engine, name, lambda old: old if old.killed else replace(old, killed=time.time())
-    )
+    now = time.time()
+    return change_experiment(engine, name, lambda old: replace(old, killed=old.killed or now))
 
 
 def end(engine: sa.Engine, name: str) -> Experiment:
     """Expose no unit any more; from now on the champion decides."""
-    return change_experiment(
-        engine, name, lambda old: old if old.ended else replace(old, ended=time.time())
-    )
+    now = time.time()
+    return change_experiment(engine, name, lambda old: replace(old, ended=old.ended or now))
 
 
 def exposures(experiment: Experiment, units: Sequence[str], now: float) -> list[Exposure | None]:

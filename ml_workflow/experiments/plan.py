@@ -103,11 +103,11 @@ def worth_on_holdout(task: Task, holdout: pd.DataFrame, scores: pd.DataFrame) ->
     Columns: current and release, what each process's decision earned; expected, what the release
     expected of it, which is known before the decision and the same in both arms.
     """
-    columns = [str(name) for name in scores if str(name).startswith("release_score")]
-    classes = [name.removeprefix("release_score_") for name in columns if name != "release_score"]
-    kind = kind_of(task, classes or scores["outcome"])
-    own = scores[columns].to_numpy(float)
-    expected = kind.expected_value(holdout, own if len(columns) > 1 else own[:, 0])
+    own = scores.filter(regex="^release_score")
+    has_classes = own.shape[1] > 1
+    classes = own.columns.str.removeprefix("release_score_") if has_classes else scores["outcome"]
+    own_scores = own.to_numpy(float) if has_classes else own.to_numpy(float)[:, 0]
+    expected = kind_of(task, classes).expected_value(holdout, own_scores)
     return pd.DataFrame(
         {arm: scores[f"{arm}_value"].to_numpy(float) for arm in ARMS} | {"expected": expected}
     )

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from ..decision.amounts import volume
-from ..statistics.checks import Floats, Interval, check_positive
+from ..statistics.checks import Floats, Interval, check_positive, where
 from ..statistics.effects import Effect
 from ..task.definition import Task
 
@@ -45,27 +45,29 @@ def return_on(
         "build_cost": build_cost,
         "run_cost_per_month": run_cost_per_month,
     }
-    intervals = [
-        value if isinstance(value, Interval) else Interval(*[float(value)] * 3)
-        for value in inputs.values()
-    ]
-    generator = np.random.default_rng(0)
-    gain, decisions, build, run = (
-        _draws(interval, name, draws, generator)
-        for name, interval in zip(inputs, intervals, strict=True)
-    )
-    gain_0, decisions_0, build_0, run_0 = (interval.estimate for interval in intervals)
-    check_positive(build_0, "build_cost")
-    decisions, build = np.maximum(decisions, 0), np.maximum(build, build_0 * 1e-3)
-    net, point = decisions * gain - run, decisions_0 * gain_0 - run_0
-    roi = (net * horizon_months - build) / build
-    payback = np.where(net > 0, build / np.where(net > 0, net, 1), np.inf)
+    generator, samples, points = np.random.default_rng(0), [], []
+    for name, value in inputs.items():
+        interval = value if isinstance(value, Interval) else Interval(value, value, value)
+        samples.append(_draws(interval, name, draws, generator))
+        points.append(interval.estimate)
+    gain, decisions, build, run = samples
+    least = check_positive(points[2], "build_cost") * 1e-3
+    uncertain = gain, np.maximum(decisions, 0), np.maximum(build, least), run
+    roi, net, payback = _returns(horizon_months, *uncertain)
+    estimates = _returns(horizon_months, *points)
     return Return(
-        roi=_bounds(roi, (point * horizon_months - build_0) / build_0),
-        net_value_per_month=_bounds(net, point),
-        payback_months=_bounds(payback, build_0 / point if point > 0 else float("inf")),
+        _bounds(roi, estimates[0]),
+        _bounds(net, estimates[1]),
+        _bounds(payback, estimates[2]),
         chance_of_loss=float(np.mean(roi < 0)),
     )
+
+
+def _returns(horizon: float, gain: Any, decisions: Any, build: Any, run: Any) -> tuple[Any, ...]:
+    """ROI, net value a month and payback in months, of numbers or element by element."""
+    net = decisions * gain - run
+    payback = where(net > 0, build / where(net > 0, net, 1), np.inf)
+    return (net * horizon - build) / build, net, payback
 
 
 def _draws(interval: Interval, name: str, draws: int, generator: np.random.Generator) -> Floats:

@@ -6,6 +6,8 @@ from ..statistics.effects import heterogeneity
 from .looks import effect_within_phases
 from .tally import Tally, sum_by_day
 
+FIGURES = ("units", "difference", "lower", "upper")
+
 
 def compare_segments(tally: Tally) -> pd.DataFrame:
     """The effect in each level of each segment of the task, with its 95 % bounds, a row each.
@@ -19,16 +21,7 @@ def compare_segments(tally: Tally) -> pd.DataFrame:
         levels = {str(level): effect_within_phases(part) for level, part in sums.groupby(segment)}
         effects = {level: effect for level, effect in levels.items() if effect}
         p = heterogeneity(list(effects.values())) if len(effects) > 1 else float("nan")
-        rows += [
-            {
-                "segment": segment,
-                "level": level,
-                "units": effect.units,
-                "difference": effect.difference,
-                "lower": effect.lower,
-                "upper": effect.upper,
-                "p of the same effect": p,
-            }
-            for level, effect in effects.items()
-        ]
-    return pd.DataFrame(rows)
+        for level, effect in effects.items():
+            figures = [getattr(effect, name) for name in FIGURES]
+            rows.append((segment, level, *figures, p))
+    return pd.DataFrame(rows, columns=["segment", "level", *FIGURES, "p of the same effect"])

@@ -32,17 +32,28 @@ def open_table(
     Its outcomes are final, unless it says when units were exposed. Counted is up to now, else up to
     the last time in it.
     """
-    names, label = _pairs(mapping), name or Path(where).name
-    source = _source(where)
-    described = source.execute("DESCRIBE source").fetchall()
-    types = {str(column): str(kind) for column, kind, *_ in described}
+    path, names, label = (
+        root() / Path(where).expanduser(),
+        _pairs(mapping),
+        name or Path(where).name,
+    )
+    reader = READERS.get(format_of(path) or "")
+    if not path.is_file() or reader is None:
+        raise Refusal(
+            f"The evidence {where} is neither a database URL nor a CSV, Parquet or JSON file that "
+            "exists."
+        )
+    connection = duckdb.connect()
+    with _sentences(where):
+        source = getattr(connection, reader)(str(path))
+    types = dict(zip(source.columns, map(str, source.types), strict=True))
     others = [*abtest.guardrails, *abtest.segments]
     columns = _columns(where, names, list(types), others)
     expressions = _expressions(columns, types, others)
-    selected = ", ".join(f"{sql} AS {_quoted(column)}" for column, sql in expressions.items())
+    selected = (f"{sql} AS {_quoted(column)}" for column, sql in expressions.items())
     with _sentences(where):
-        source.execute(f"CREATE VIEW rows AS SELECT {selected} FROM source")
-        last, count, timed, known = source.execute(
+        source.project(", ".join(selected)).create_view("rows")
+        last, count, timed, known = connection.execute(
             "SELECT greatest(max(exposed), max(arrived)), count(*), count(exposed), count(unit) "
             "FROM rows"
         ).fetchall()[0]
@@ -57,7 +68,7 @@ def open_table(
         literal = {"literal_binds": True}
         sql = str(query.compile(dialect=postgresql.dialect(), compile_kwargs=literal))
         with _sentences(where):
-            return source.execute(sql.replace("%%", "%")).df()
+            return connection.execute(sql.replace("%%", "%")).df()
 
     texts = {"arm": sa.Text, "unit": sa.Text}
     evidence = Evidence(
@@ -83,33 +94,15 @@ def _sentences(where: str) -> Iterator[None]:
         raise Refusal(f"The evidence {where} cannot be read: {first_line(error)}") from None
 
 
-def _source(where: str) -> duckdb.DuckDBPyConnection:
-    """A connection whose view `source` is the file."""
-    path = root() / Path(where).expanduser()
-    reader = READERS.get(format_of(path) or "")
-    if not path.is_file() or reader is None:
-        raise Refusal(
-            f"The evidence {where} is neither a database URL nor a CSV, Parquet or JSON file that "
-            "exists."
-        )
-    connection, text = duckdb.connect(), str(path).replace("'", "''")
-    with _sentences(where):
-        connection.execute(f"CREATE VIEW source AS SELECT * FROM {reader}('{text}')")
-    return connection
-
-
 def _pairs(mapping: str) -> dict[str, str]:
     """`theirs=ours,…` as a dictionary from theirs to ours."""
-    pairs = {}
-    for part in filter(str.strip, mapping.split(",")):
-        theirs, _, ours = map(str.strip, part.partition("="))
-        if not theirs or not ours or "=" in ours:
-            raise Refusal(
-                f"mapping has the part {part.strip()!r}: write theirs=ours,…, such as "
-                "user=unit,variant=arm,revenue=value,ts=time,B=release."
-            )
-        pairs[theirs] = ours
-    return pairs
+    pairs = [part.split("=") for part in mapping.split(",") if part.strip()]
+    if wrong := ["=".join(pair) for pair in pairs if len(pair) != 2]:
+        raise Refusal(
+            f"mapping has the part {wrong[0]!r}: write theirs=ours,…, such as "
+            "user=unit,variant=arm,revenue=value,ts=time,B=release."
+        )
+    return {theirs.strip(): ours.strip() for theirs, ours in pairs}
 
 
 def _columns(

@@ -4,7 +4,9 @@ One description in SQLAlchemy gives the SQL of SQLite, PostgreSQL and DuckDB.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias, cast
+from functools import reduce
+from operator import mul
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,8 @@ FEW = 30
 """Outcomes an arm below which their delays tell nothing."""
 DRAWN = 20_000
 """Delays an arm that stand for all."""
+PRODUCTS = ("y", "yy", "yyy", "x", "xx", "xy")
+RATIO_PRODUCTS = ("d", "dd", "yd", "xd")
 SAME = {"units": "exposed", "d": "exposed", "dd": "exposed", "yd": "y", "xd": "x"}
 """Sums that are another one where each row is a unit of one decision."""
 Expression: TypeAlias = sa.ColumnElement[Any]
@@ -80,28 +84,18 @@ def sum_by_day(
     if segment:
         units = units.add_columns(evidence.rows.c[segment])
     u, total, rows = units.subquery().c, sa.func.sum, sa.func.count()
-    sums: dict[str, Expression] = {
+    sums = {name: _sum_of_product(u, name) for name in PRODUCTS}
+    sums |= {
         "exposed": rows,
-        "y": total(u.y),
-        "yy": total(u.y * u.y),
-        "yyy": total(u.y * u.y * u.y),
-        "x": total(u.x),
-        "xx": total(u.x * u.x),
-        "xy": total(u.x * u.y),
         "absolute": total(sa.func.abs(u.y)),
         "largest": sa.func.max(sa.func.abs(u.y)),
     }
     if is_plain:
         sums |= {"broken": rows - sa.func.count(u.y), "uncovered": rows - sa.func.count(u.x)}
     else:
-        sums |= {
-            "units": total(sa.case((u.d > 0, ONE), else_=ZERO)),
-            "d": total(u.d),
-            "dd": total(u.d * u.d),
-            "yd": total(u.y * u.d),
-            "xd": total(u.x * u.d),
-        }
+        sums |= {name: _sum_of_product(u, name) for name in RATIO_PRODUCTS}
         sums |= {fault: total(u[fault]) for fault in ("silent", "early", "broken", "uncovered")}
+        sums["units"] = total(_where(u.d > 0, ONE))
     columns = [u[key] for key in keys]
     labelled = [expression.label(name) for name, expression in sums.items()]
     table = _with_our_arms(evidence, sa.select(*columns, *labelled).group_by(*columns)).fillna(0.0)
@@ -111,6 +105,11 @@ def sum_by_day(
     _check_arms(evidence.name, table.groupby("arm")["exposed"].sum())
     numbers = table.columns.difference(["arm", segment])
     return table.astype(dict.fromkeys(numbers, float)).sort_values(keys, ignore_index=True)
+
+
+def _sum_of_product(u: Any, factors: str) -> Expression:
+    """The sum that is named by its factors, such as xy."""
+    return sa.func.sum(reduce(mul, [u[factor] for factor in factors]))
 
 
 def _rows(evidence: Evidence, metric: str) -> sa.Select[Any]:
@@ -124,12 +123,12 @@ def _rows(evidence: Evidence, metric: str) -> sa.Select[Any]:
 def _units(evidence: Evidence, window: float, metric: str, segment: str | None) -> sa.Select[Any]:
     """One row a unit: how many decisions count, their worth, its covariate, and its faults."""
     r = evidence.rows.c
-    y, worth, has_come = r[metric], r[metric] * r.weight, cast(Expression, sa.true())
-    if metric == "value":
-        worth = y
-        has_come = sa.and_(r.arrived.is_not(None), r.arrived <= r.decided + window)
-    is_ripe = r.decided <= evidence.now - window
-    is_sound = sa.and_(y.is_not(None), _is_finite(y))
+    y, is_ripe = r[metric], r.decided <= evidence.now - window
+    # What comes of a decision has one row for each outcome, its other metrics one row that weighs.
+    is_worth = metric == "value"
+    has_come = [r.arrived <= r.decided + window] if is_worth else []
+    is_broken = sa.or_(y.is_(None), sa.not_(_is_finite(y)))
+    answered, amount = sa.and_(is_ripe, *has_come), y if is_worth else y * r.weight
     total: Any = sa.func.sum if evidence.is_repeated else _alone
     most: Any = sa.func.max if evidence.is_repeated else _alone
     first: Any = sa.func.min if evidence.is_repeated else _alone
@@ -138,11 +137,11 @@ def _units(evidence: Evidence, window: float, metric: str, segment: str | None) 
         "phase": first(r.phase),
         "day": sa.func.floor(first(r.exposed) / DAY),
         "d": d,
-        "y": total(_where(sa.and_(is_ripe, has_come, is_sound), worth)),
+        "y": total(_where(sa.and_(answered, _is_finite(y)), amount)),
         "x": _where(d > 0, total(sa.func.coalesce(r.covariate, ZERO) * r.weight) / total(r.weight)),
-        "silent": _where(d > 0, 1 - most(_where(sa.and_(is_ripe, has_come), ONE))),
+        "silent": _where(d > 0, 1 - most(_where(answered, ONE))),
         "early": most(_where(r.happened < r.exposed, ONE)),
-        "broken": most(_where(sa.and_(has_come, sa.not_(is_sound)), ONE)),
+        "broken": most(_where(sa.and_(is_broken, *has_come), ONE)),
         "uncovered": most(_where(r.covariate.is_(None), ONE)),
     }
     units = sa.select(r.arm, *(part.label(name) for name, part in parts.items()))

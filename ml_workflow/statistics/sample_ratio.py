@@ -1,5 +1,8 @@
 """Sample ratio mismatch: units that stand in the arms in other shares than they were assigned."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -10,6 +13,31 @@ from .checks import Floats
 MISMATCH_ONCE = 0.001  # p below which one final look at the sample ratio raises the alarm
 MISMATCH_WATCHED = 0.002  # always-valid p below which watching it at any number of looks does
 CONCENTRATION = 1000.0  # units that the prior of the watch is worth; 2 to 3 % lost is told best
+
+
+class SampleRatio(NamedTuple):
+    """Units of all phases against the shares that they should have."""
+
+    is_mismatch: bool  # the split is broken, no effect can be trusted
+    p_value: float  # the least of all looks, times the number of phases
+    worst: int  # the phase that departs most, from 0
+
+
+def sample_ratio(daily: Sequence[ArrayLike], weights: Sequence[Sequence[float]]) -> SampleRatio:
+    """The sample ratio at the end, in each phase, and watched from day to day.
+
+    daily holds the units of each phase by day of exposure, shape (days, arms), weights the shares
+    of its arms. Raises as `mismatch_p`.
+    """
+    units = [np.asarray(counts, dtype=np.float64) for counts in daily]
+    ends = [counts.sum(axis=0) for counts in units]
+    overall, once, watched = mismatch_p(ends, weights), [], []
+    for counts, end, shares in zip(units, ends, weights, strict=True):
+        once.append(len(units) * mismatch_p(end, shares))
+        watched.append(len(units) * mismatch_p_watched(counts.cumsum(axis=0), shares)[-1])
+    is_mismatch = min(overall, *once) < MISMATCH_ONCE or min(watched) < MISMATCH_WATCHED
+    worst = int(np.argmin(np.minimum(once, watched)))
+    return SampleRatio(bool(is_mismatch), min(overall, *once, *watched), worst)
 
 
 def mismatch_p(counts: ArrayLike, weights: ArrayLike) -> float:
