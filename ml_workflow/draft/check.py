@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..data.joins import examples, sources
+from ..data.joins import examples
 from ..data.split import check_holdout
 from ..data.tables import read_table
 from ..decision.kinds import Kind, kind_of
@@ -20,7 +20,7 @@ from ..task.file import read_task, task_path
 def check_task(name: str) -> tuple[Task, dict[str, int]]:
     """The task and its counts of rows, or a Refusal that says in a sentence what is wrong with it."""
     task = read_task(task_path(name))
-    frame = examples(task, sources(task))
+    frame = examples(task)
     kind = kind_of(task, frame[task.target.column])
     outcomes = kind.check(frame)
     held = check_holdout(kind, frame)

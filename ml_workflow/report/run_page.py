@@ -10,7 +10,7 @@ import nbformat
 from ..decision.amounts import money, period
 from ..store.files import write_text
 from ..store.run import STAGES
-from ..task.checklist import checklist
+from ..task.completeness import checklist
 from ..task.definition import Task
 from ..task.file import read_task
 from .page import TITLES, as_report, images
@@ -70,7 +70,7 @@ def answer(record: Record) -> str:
         if stage.error:
             return f"{TITLES[stage.name]} failed: {stage.error}"
     verdicts = list(record.verdicts.values())
-    return verdicts[-1].said if verdicts else "No stage has ended yet."
+    return verdicts[-1].sentence if verdicts else "No stage has ended yet."
 
 
 def tiles(task: Task, record: Record) -> str:

@@ -26,7 +26,7 @@ logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 
 class SeldomEngine(NBClientEngine):
-    """Papermill's own engine, but that it does not write the notebook before and after each cell."""
+    """Papermill's own engine, which does not write the notebook before and after each cell."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
@@ -93,11 +93,11 @@ def death(notebook: Path, error: Exception) -> str:
     """A sentence on a kernel that died or hung: in which cell, and the last lines it showed."""
     reason = str(error).removesuffix(".")
     cells = nbformat.read(notebook, as_version=4).cells if notebook.exists() else []
-    for number, cell in enumerate(cells, start=1):
-        if cell.metadata.get("papermill", {}).get("status") in ("running", "failed"):
-            code = re.sub(r"^#\|.*$", "", cell.source, flags=re.M).strip().partition("\n")[0]
-            text = "".join(output.get("text", "") for output in cell.outputs)
-            lines = " / ".join(text.strip().splitlines()[-3:])
-            last = f" Its last lines: {lines}" if lines else ""
-            return f"the kernel ended in cell {number} ({code!r}): {reason}.{last}"
-    return f"the kernel ended before its first cell: {reason}."
+    begun = [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
+    if not begun:
+        return f"the kernel ended before its first cell: {reason}."
+    code = re.sub(r"^#\|.*$", "", begun[-1].source, flags=re.M).strip().partition("\n")[0]
+    text = "".join(output.get("text", "") for output in begun[-1].get("outputs", []))
+    lines = " / ".join(text.strip().splitlines()[-3:])
+    last = f" Its last lines: {lines}" if lines else ""
+    return f"the kernel ended in cell {cells.index(begun[-1]) + 1} ({code!r}): {reason}.{last}"

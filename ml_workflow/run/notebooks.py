@@ -19,11 +19,11 @@ from ..task.file import read_yaml
 
 RESERVED = {"run", "task"}
 """Parameters that a run sets itself."""
-TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "int": ((int,), "a whole number"),
+TYPES: dict[str, tuple[Any, str]] = {
+    "int": (int, "a whole number"),
     "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-    "str": ((str,), "a text"),
+    "bool": (bool, "true or false"),
+    "str": (str, "a text"),
 }
 """The Python types of a declared type's values, and what the type is called."""
 PASSWORD = r"[\w+]+://[^/@]*:(?!\$\{\w+\}@)[^/@]*@"
@@ -106,7 +106,7 @@ def _addressed(address: str) -> tuple[list[str], str]:
 
 def typed(name: str, value: Any, wanted: str) -> Any:
     """The value in the declared type; text is read as YAML."""
-    types, words = TYPES[wanted]
+    types, words = TYPES.get(wanted, (object, ""))
     parsed: Any = value
     if isinstance(value, str) and wanted != "str":
         with suppress(yaml.YAMLError):

@@ -5,39 +5,30 @@ from pathlib import Path
 import pytest
 
 from ml_workflow.run import doctor
-from tests.conftest import copy_of_the_project, edit, surroundings, workflow
+from tests.conftest import called, copy_of_the_project, surroundings
 
 
-def test_a_sound_machine_has_status_0_and_one_line_for_each_finding(tmp_path: Path) -> None:
-    done = workflow("doctor", env=surroundings(tmp_path))
-    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
-    assert [line.split("  ")[0] for line in done.stdout.splitlines()][:3] == [
-        "Python",
-        "make",
-        "git",
-    ]
-
-
-def test_what_is_missing_is_said_with_its_remedy_and_status_3(tmp_path: Path) -> None:
+def test_what_is_missing_is_said_with_its_remedy_and_status_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     project = copy_of_the_project(tmp_path / "project")
     (project / "requirements.lock").write_text("pandas==0.1\nno-such-package==1.0\n")
-    edit(project / "ml_workflow" / "poc.py", "import time\n", "import time  # by hand\n")
-    env = surroundings(tmp_path) | {"PATH": str(tmp_path)}
-    env.pop("MLFLOW_TRACKING_URI")
-    done = workflow("doctor", env=env, cwd=project)
-    said = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
-    assert done.returncode == 3 and done.stderr == "", done.stdout + done.stderr
-    assert (
-        "apt-get install make" in said["make"]
-        and "make setup" in said["packages"]
-        and "not pandas, no-such-package" in said["packages"]
-    )
-    assert (
-        "differs in poc.py" in said["export"]
-        and "make export" in said["export"]
-        and "make setup" in said["MLflow"]
-    )
-    assert "missing, for tests only: apt-get install chromium" in said["chromium"]
+    with (project / "ml_workflow" / "poc.py").open("a") as module:
+        module.write("# by hand\n")
+    env = surroundings(tmp_path) | {"PATH": str(tmp_path), "MLFLOW_TRACKING_URI": ""}
+    done = called("doctor", env=env, cwd=project)
+    lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+    assert (done.returncode, done.stderr) == (3, ""), done.stdout + done.stderr
+    assert list(lines)[:3] == ["Python", "make", "git"] and lines["Python"].endswith("ok")
+    for name, words in {
+        "make": "apt-get install make",
+        "packages": "not pandas, no-such-package  missing: make setup",
+        "export": "differs in poc.py  missing: make export",
+        "MLflow": "make setup",
+        "chromium": "missing, for tests only: apt-get install chromium",
+    }.items():
+        assert words in lines[name]
 
 
 def test_a_folder_that_cannot_be_written_and_a_full_disk_are_found(

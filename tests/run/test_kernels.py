@@ -23,6 +23,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ml_workflow.run.kernels import Kernels, kernels
+from ml_workflow.run.workers import begin, own_kernels
 
 OUTPUTS = [
     """import logging, os, subprocess, sys, time, matplotlib.pyplot as plt, optuna, pandas as pd
@@ -83,7 +84,7 @@ def value(pool: Kernels, folder: Path, cell: str, **options: Any) -> str:
 def warm_parents() -> list[psutil.Process]:
     """In the order in which they were started."""
     children = sorted(psutil.Process().children(), key=psutil.Process.create_time)
-    return [child for child in children if "warm.py" in " ".join(child.cmdline())]
+    return [child for child in children if "warm_parent.py" in " ".join(child.cmdline())]
 
 
 def has_imported(process: psutil.Process, library: str) -> bool:
@@ -159,7 +160,7 @@ def test_cells_show_what_they_show_with_a_stock_kernel(warm: Kernels, tmp_path: 
                 execute(pool, path)
             book = nbformat.read(path.with_suffix(".out.ipynb"), 4)
             # Papermill has put a cell before the one that failed.
-            found[pool.kind] = [
+            found["warm" if pool.warm else "stock"] = [
                 shown(cell.outputs) for cell in book.cells if cell.cell_type == "code"
             ]
     # What a library warns of when it is first imported is said to nobody: the first cell differs.
@@ -247,7 +248,7 @@ def test_the_death_of_a_kernel_is_told(warm: Kernels, tmp_path: Path) -> None:
     assert sorted(path.name for path in warm.directory.iterdir()) == ["parent"]
 
 
-def test_the_warm_parent_is_replaced_when_it_dies(tmp_path: Path) -> None:
+def test_stock_kernels_take_over_when_the_warm_parent_dies(tmp_path: Path) -> None:
     with kernels("warm") as pool:
         pool.prepare()
         assert wait_until(lambda: warm_parents()[-1].children(), 60)
@@ -262,13 +263,13 @@ def test_the_warm_parent_is_replaced_when_it_dies(tmp_path: Path) -> None:
         assert value(pool, tmp_path, "1 + 1") == "2"
 
 
-def test_a_warm_parent_that_cannot_start_is_told(
+def test_stock_kernels_stand_in_where_no_warm_parent_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ml_workflow.run.kernels.WARM", tmp_path / "missing.py")
-    with kernels("warm") as pool, pytest.raises(RuntimeError, match="--kernels stock"):
+    with kernels("warm") as pool:
         pool.prepare()
-        value(pool, tmp_path, "1 + 1")
+        assert value(pool, tmp_path, "1 + 1") == "2"
 
 
 def test_no_process_outlives_the_run(tmp_path: Path) -> None:
@@ -295,24 +296,25 @@ def test_no_process_outlives_the_run(tmp_path: Path) -> None:
         assert wait_until(lambda runtime=runtime: not runtime.exists()), number
 
 
-def four_workers() -> ProcessPoolExecutor:
-    """Four processes that share the cost of their imports."""
+def four_workers(pool: Kernels) -> ProcessPoolExecutor:
+    """Four processes that share the kernels and the cost of their imports."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["pytest", "papermill", "nbclient", "psutil", "ml_workflow.run.kernels"]
+        ["pytest", "papermill", "nbclient", "psutil", "ml_workflow.run.workers"]
     )
-    return ProcessPoolExecutor(4, mp_context=context)
+    return ProcessPoolExecutor(4, context, begin, (pool.directory, pool.warm))
 
 
-def doubled(pool: Kernels, folder: Path, number: int) -> str:
+def doubled(folder: Path, number: int) -> str:
     """One notebook, in a process of its own, and a kernel for the next."""
+    pool = own_kernels()
     result = value(pool, folder, f"{number} * 2")
     pool.prepare()
     return result
 
 
-def run_many(workers: ProcessPoolExecutor, pool: Kernels, folder: Path, numbers: range) -> None:
-    answers = [workers.submit(doubled, pool, folder, number) for number in numbers]
+def run_many(workers: ProcessPoolExecutor, folder: Path, numbers: range) -> None:
+    answers = [workers.submit(doubled, folder, number) for number in numbers]
     assert [answer.result() for answer in answers] == [str(number * 2) for number in numbers]
 
 
@@ -335,8 +337,8 @@ def test_many_notebooks_at_a_time_leave_nothing_behind(
     parent = warm_parents()[0]
     assert wait_until(lambda: idle(parent))
     before = use_of(parent)
-    with four_workers() as workers:
-        run_many(workers, warm, tmp_path, range(count))
+    with four_workers(warm) as workers:
+        run_many(workers, tmp_path, range(count))
         assert len(parent.children()) <= 4
     assert wait_until(lambda: not parent.children(recursive=True))
     after = use_of(parent)
@@ -347,15 +349,15 @@ def test_many_notebooks_at_a_time_leave_nothing_behind(
 
 @pytest.mark.prove
 def test_stock_kernels_run_in_parallel(tmp_path: Path) -> None:
-    with kernels("stock") as pool, four_workers() as workers:
-        run_many(workers, pool, tmp_path, range(24))
+    with kernels("stock") as pool, four_workers(pool) as workers:
+        run_many(workers, tmp_path, range(24))
         assert not list(pool.directory.iterdir())
 
 
 @pytest.mark.prove
 def test_importing_the_libraries_starts_no_python_thread() -> None:
     check = """import importlib, sys, threading
-from ml_workflow.run.warm import LIBRARIES
+from ml_workflow.run.warm_parent import LIBRARIES
 for library in LIBRARIES:
     importlib.import_module(library)
 sys.exit(threading.active_count() != 1)"""

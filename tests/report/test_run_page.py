@@ -3,13 +3,14 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ml_workflow.report.run_page import caveats, following, write_summary
+from ml_workflow.report.records import Record, read_record
+from ml_workflow.report.run_page import caveats, next_steps, write_run_page
+from ml_workflow.store.run import Verdict
 from ml_workflow.task.file import read_task
-from tests.conftest import record
+from tests.report.test_index import record
 from tests.whole.conftest import Opened, barriers
 
 
@@ -25,7 +26,7 @@ def test_verdict_and_money_come_first_then_question_evidence_caveats_and_what_is
         "What happens next",
     ]
     top = page.locator(".verdict").inner_text() + page.locator(".money").inner_text()
-    net = record(finished)["stages"][-1]["verdict"]["figures"]["net_value_per_month"]
+    net = read_record(finished / "run.json").net_figures["net_value_per_month"]
     assert f"{abs(net[1]):,.0f}" in top and f"{abs(net[0]):,.0f}" in top
     assert page.locator(".money").bounding_box()["y"] < page.locator("h2").first.bounding_box()["y"]
     assert page.locator("table tbody tr").count() == 6
@@ -71,47 +72,39 @@ def test_paper_shows_ink_on_white_and_no_navigation(finished: Path, opened: Open
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-def test_each_outcome_says_what_happens_next(finished: Path, tmp_path: Path) -> None:
-    entry = record(finished)
-    said = {
-        outcome: list(following(tmp_path, entry | {"outcome": outcome}))
-        for outcome in ("ship", "keep running", "stop", "failed", "pending")
-    }
-    assert len({sentences[0] for sentences in said.values()}) == 5
-    (tmp_path / "files").mkdir()
-    decided, waits = tmp_path / "files" / "decision.json", entry | {"outcome": "keep running"}
+def test_each_outcome_says_what_happens_next(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_WORKFLOW_REPORTS", str(tmp_path))
+    run, first = read_record(finished / "run.json"), set()
+    for run.outcome in ("ship", "stop", "failed", "pending", "keep running"):
+        first.add(next(next_steps(run)))
+    assert len(first) == 5
+    (run.folder / "files").mkdir(parents=True)
     for passed, expected in ((True, "62,548 units, 63 days"), (False, "73 units are few.")):
         check = {"name": "tails", "passed": passed, "said": "73 units are few."}
-        decided.write_text(json.dumps({"plan": {"units": 62548, "days": 63}, "checks": [check]}))
-        assert expected in list(following(tmp_path, waits))[1]
+        decision = {"plan": {"units": 62548, "days": 63}, "checks": [check]}
+        (run.folder / "files" / "decision.json").write_text(json.dumps(decision))
+        assert expected in list(next_steps(run))[1]
 
 
 def test_an_interval_that_holds_zero_and_a_forced_stop_are_caveats(finished: Path) -> None:
-    task, entry = read_task(finished / "files" / "task.yaml"), record(finished)
-    entry["stages"][-1]["verdict"]["figures"]["net_value_per_month"] = [1.0, 2.0, 3.0]
-    sure = list(caveats(task, entry))
-    entry["stages"][-1]["verdict"]["figures"]["net_value_per_month"] = [-1.0, 2.0, 3.0]
-    entry["stages"][1]["verdict"]["go"] = False
-    added = [sentence for sentence in caveats(task, entry) if sentence not in sure]
-    assert (
-        len(added) == 2 and "holds zero" in added[0] and added[1].startswith("Research said stop")
-    )
+    task, run = read_task(finished / "files" / "task.yaml"), read_record(finished / "run.json")
+    run.net_figures["net_value_per_month"] = [1.0, 2.0, 3.0]
+    sure = list(caveats(task, run))
+    run.net_figures["net_value_per_month"] = [-1.0, 2.0, 3.0]
+    run.stages[1].verdict = Verdict(False, "No signal.")
+    zero, forced = [sentence for sentence in caveats(task, run) if sentence not in sure]
+    assert "holds zero" in zero and forced.startswith("Research said stop")
 
 
-def test_a_run_that_failed_at_once_still_has_a_page_and_text_stays_text(tmp_path: Path) -> None:
-    stage: dict[str, Any] = {
-        "name": "00_define",
-        "status": "failed",
-        "seconds": 1.0,
-        "error": "the column <b> is missing",
-    }
-    entry = {
-        "run": "credit-20261125T130508-9ce38f",
-        "task": "credit",
-        "parameters": {},
-        "stages": [stage],
-        "outcome": "failed",
-        "versions": {},
-    }
-    text = write_summary(tmp_path, entry).read_text(encoding="utf-8")
+def test_a_run_that_failed_at_once_still_has_a_page_and_text_stays_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_WORKFLOW_REPORTS", str(tmp_path))
+    run = Record.model_validate(record(1, outcome="failed", task="<i>credit</i>"))
+    for stage in run.stages:
+        stage.verdict, stage.status = None, "pending"
+    run.stages[0].fail("the column <b> is missing")
+    text = write_run_page(run).read_text(encoding="utf-8")
     assert "Define failed: the column &lt;b&gt; is missing" in text and "<!--" not in text

@@ -1,0 +1,5 @@
+"""The browser that listens, as the tests of whole pages have it."""
+
+from tests.whole.conftest import opened
+
+__all__ = ["opened"]
