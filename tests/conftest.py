@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
     for item in items:
         fixtures = getattr(item, "fixturenames", [])
-        if SLOW_FIXTURES & set(fixtures):
+        if SLOW_FIXTURES & set(fixtures) or "postgresql" in item.name:
             item.add_marker("slow")
 
 
@@ -153,6 +153,17 @@ def finished(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory, work
     shutil.copytree(place / "reports", reports, symlinks=True, dirs_exist_ok=True)
     copy_registry(place / "mlflow.db", reports.parent / "mlflow.db")
     return (reports / "latest").resolve()
+
+
+@pytest.fixture(scope="session")
+def scheduler() -> Iterator[str]:
+    """The address of a Dask cluster of two worker processes."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
 
 
 @pytest.fixture(scope="session")

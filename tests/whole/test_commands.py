@@ -24,6 +24,7 @@ PAGES = [
 PLACEHOLDER = re.compile(r"\$\{TASK:-(\w+)\}|\$?\$\(?TASK\)?")
 IN_SHELL = {"||", "&&", ";", "{", "}", "};", "while", "do", "done"}
 SERVICES = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+MANIFESTS = "".join(file.read_text("utf-8") for file in DEPLOY.glob("kubernetes/base/*.yaml"))
 COMPOSE_OPTIONS = {"--build", "--detach", "--wait", "--tail"}
 
 
@@ -96,13 +97,13 @@ def simple_commands(script: str) -> list[list[str]]:
 def check_compose(words: list[str]) -> None:
     """Options and services are known, and so is what is executed in one."""
     assert words[:3] == ["compose", "-f", "deploy/compose.yaml"], words
-    action, rest = words[3], words[4:]
-    options = {word for word in rest if word.startswith("--")} if action != "exec" else set()
-    service = [word for word in rest if not word.startswith("-") and not word.isdigit()][:1]
-    assert action in ("exec", "logs", "up") and options <= COMPOSE_OPTIONS, words
-    assert set(service) <= SERVICES.keys(), words
+    action, *rest = words[3:]
+    names = [word for word in rest if not word.startswith("-") and not word.isdigit()]
+    assert action in ("exec", "logs", "up") and set(names[:1]) <= SERVICES.keys(), words
     if action == "exec":
         check(rest[1:])
+    else:
+        assert {word for word in rest if word.startswith("-")} <= COMPOSE_OPTIONS, words
 
 
 def check_by_help(program: str, words: list[str]) -> None:
@@ -116,14 +117,8 @@ def check_by_help(program: str, words: list[str]) -> None:
     names = words[: words.index(next(w for w in words if w.startswith("-")))] if options else words
     known = tool(program, *names, "--help")
     assert [option for option in options if not re.search(rf"{option}\b", known)] == [], words
-    there = [
-        f"{manifest['kind']}/{manifest['metadata']['name']}".replace("Deployment", "deploy").lower()
-        for file in (DEPLOY / "kubernetes" / "base").glob("*.yaml")
-        for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8"))
-        if "metadata" in manifest
-    ]
-    for name in re.findall(r"(?:deploy|cronjob)/[\w/]+", " ".join(words)):
-        assert name in there or (ROOT / name).exists(), (name, there)
+    for kind, name in re.findall(r"(deploy|cronjob)/([\w-]+)", " ".join(words)):
+        assert f"name: {name}" in MANIFESTS or (kind, name) == ("deploy", "kubernetes"), words
 
 
 SHOWN = {f"{where}: {shlex.join(words)}": words for where, words in shown()}

@@ -1,6 +1,5 @@
 """The image without a container engine: its steps and services on a copy of this machine's disk."""
 
-import fnmatch
 import json
 import os
 import secrets
@@ -34,10 +33,7 @@ def copy_context(place: Path) -> None:
     """What `docker build` would get: the names that Dockerfile.dockerignore lets through."""
     rules = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     away = [rule.removeprefix("**/") for rule in rules if rule.startswith("**/")]
-
-    def ignored(_: str, names: list[str]) -> list[str]:
-        return [name for name in names if any(fnmatch.fnmatch(name, rule) for rule in away)]
-
+    ignored = shutil.ignore_patterns(*away)
     for name in [rule[1:] for rule in rules if rule.startswith("!")]:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():

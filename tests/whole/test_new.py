@@ -49,19 +49,11 @@ def template(tmp_path: Path) -> Path:
             shutil.copy(ROOT / name, place / name)
     git(place, "init", "--quiet")
     commit(place)
-    numbers, rows = np.random.default_rng(0), 400
-    plan = numbers.choice(["basic", "family", "business"], rows)
-    calls, bill = numbers.poisson(3, rows), numbers.gamma(4, 12, rows).round(2)
-    signal = calls / 2 + (plan == "basic") - bill / 60 + numbers.normal(0, 0.6, rows)
-    frame = pd.DataFrame(
-        {
-            "customer_id": [f"c{row:04}" for row in range(rows)],
-            "plan": plan,
-            "calls": calls,
-            "bill": bill,
-            "churned": np.where(signal > np.quantile(signal, 0.7), "yes", "no"),
-        }
-    )
+    numbers = np.random.default_rng(0)
+    calls, bill = numbers.poisson(3, 400), numbers.gamma(4, 12, 400).round(2)
+    signal = calls / 2 - bill / 60 + numbers.normal(0, 0.6, 400)
+    frame = pd.DataFrame({"customer_id": range(400), "calls": calls, "bill": bill})
+    frame["churned"] = np.where(signal > np.quantile(signal, 0.7), "yes", "no")
     frame.to_csv(tmp_path / "customers.csv", index=False)
     return place
 
