@@ -10,7 +10,7 @@ import pandas as pd
 # %% ../nbs/02_dataset.ipynb #04c0b231
 from .data.contract import Contract
 from .data.features import feature_step
-from .data.joins import examples, inputs, sources
+from .data.joins import examples, inputs
 from .data.split import check_holdout, duplicates, sampled
 from .data.tables import content_hash
 from .decision.kinds import kind_of

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 
 # %% ../nbs/01_research.ipynb #ff88c91d
-from .data.joins import examples, inputs, sources
+from .data.joins import examples, inputs
 from .data.split import is_holdout, sampled
 from .decision.amounts import money, monthly, period
 from .decision.kinds import Kind, kind_of

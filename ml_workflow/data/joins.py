@@ -17,12 +17,13 @@ def sources(task: Task) -> dict[str, pd.DataFrame]:
     return {source.name: read_table(source.uri, source.query) for source in task.sources}
 
 
-def examples(task: Task) -> pd.DataFrame:
+def examples(task: Task, tables: dict[str, pd.DataFrame] | None = None) -> pd.DataFrame:
     """The sources joined on the unit, one row an example, without rows that have no target.
 
-    How many these are stands in `attrs["no_target"]`. Raises Refusal for what does not fit.
+    How many these are stands in `attrs["no_target"]`. `tables` are the sources where they were read
+    before. Raises Refusal for what does not fit.
     """
-    tables = sources(task)
+    tables = sources(task) if tables is None else tables
     frame = tables[task.sources[0].name]
     if task.unit == "row" and "row" not in frame:
         frame = frame.assign(row=np.arange(len(frame)))
