@@ -39,7 +39,7 @@ site: .venv/.tests  ## make the site in docs/_build/html from the last run; noth
 	@$(BIN)/sphinx-build -q -W --keep-going -j 2 -d docs/_build/doctrees docs docs/_build/html
 	@echo "Read docs/_build/html/index.html"
 
-quick: .venv/.tests  ## run the tests of a minute, and the linters
+quick: .venv/.tests var/mlflow.db  ## run the tests of a minute, and the linters
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not prove" $(SLOW_ROOMS:%=--ignore=tests/%)
