@@ -1,8 +1,10 @@
 """The files of deploy/ against their schemas, the other files and the runbook."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pandas as pd
 import yaml
 
 from ml_workflow.data import window
-from tests.conftest import ROOT
+from tests.conftest import ROOT, surroundings, workflow
 from tests.whole.conftest import tool
 
 OVERLAY = "deploy/kubernetes/production"
@@ -54,6 +56,16 @@ def test_files_against_their_schemas() -> None:
 
 def test_the_dockerfile_against_its_linter() -> None:
     tool("hadolint", "deploy/Dockerfile")
+
+
+def test_what_the_image_holds_is_enough_for_its_command_line(tmp_path: Path) -> None:
+    rules = text("deploy/Dockerfile.dockerignore").splitlines()
+    away = shutil.ignore_patterns(*[rule[3:] for rule in rules if rule.startswith("**/")])
+    for name in [rule[1:] for rule in rules if rule.startswith("!")]:
+        copy = partial(shutil.copytree, ignore=away) if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    done = workflow("check", "penguins", env=surroundings(tmp_path), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
 
 def test_manifests_that_kubernetes_would_refuse(tmp_path: Path) -> None:
