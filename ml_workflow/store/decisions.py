@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from itertools import islice
 from math import isfinite
 from secrets import token_hex
@@ -20,22 +21,8 @@ CHUNK = 500
 """Values in one statement's list."""
 ADOPTION = 611_953
 """PostgreSQL's lock: outcomes find their decisions while no decision is being written."""
-BEFORE = decisions.alias()
-LAST = (
-    sa.select(BEFORE.c.id)
-    .where(BEFORE.c.unit == strays.c.unit, BEFORE.c.time <= strays.c.event_time)
-    .order_by(BEFORE.c.time.desc(), BEFORE.c.position.desc())
-    .limit(1)
-)
-ADOPTABLE = sa.select(
-    decisions.c.id.label("decision"),
-    *strays.c["idempotency_key", "value", "event_time", "arrival_time"],
-).join_from(
-    strays,
-    decisions,
-    decisions.c.id == sa.func.coalesce(strays.c.decision, LAST.scalar_subquery()),
-)
-"""Strays as outcomes of the decision they name, or of the unit's last one before the event."""
+SOME: sa.BindParameter[Any] = sa.bindparam("some", expanding=True)
+"""The values in a statement's list."""
 Row: TypeAlias = dict[str, Any]
 
 
@@ -165,12 +152,18 @@ def _claims(connection: sa.Connection, group: Sequence[Request]) -> dict[str, Re
     return {key: first[key] for key in _insert_new(connection, requests, rows, "key")}
 
 
+STORED = (
+    sa.select(requests.c.key, requests.c.body, *COLUMNS)
+    .join_from(decisions, requests)
+    .where(requests.c.key.in_(SOME))
+    .order_by(decisions.c.position)
+)
+
+
 def _stored(connection: sa.Connection, keys: Iterable[str]) -> dict[str, list[Any]]:
     """The body and the decisions of requests that stand there, by key."""
-    query = sa.select(requests.c.key, requests.c.body, *COLUMNS).join_from(decisions, requests)
-    query = query.order_by(decisions.c.position)
     stored = defaultdict(list)
-    for row in _matching(connection, query, requests.c.key, keys):
+    for row in _rows(connection, STORED, keys):
         stored[row.key].append(row)
     return stored
 
@@ -195,6 +188,9 @@ def read_decision(engine: sa.Engine, identity: str) -> Decision:
     return Decision(*row)
 
 
+EXPOSED = sa.select(exposures).where(sa.tuple_(exposures.c.experiment, exposures.c.unit).in_(SOME))
+
+
 def write_exposures(connection: sa.Connection, group: Sequence[Exposure]) -> list[Exposure]:
     """For each the exposure that stands: the first one ever given for its experiment and unit.
 
@@ -202,9 +198,7 @@ def write_exposures(connection: sa.Connection, group: Sequence[Exposure]) -> lis
     """
     first = {exposure[:2]: exposure for exposure in reversed(group)}
     _insert_new(connection, exposures, [first[pair]._asdict() for pair in sorted(first)])
-    pair = sa.tuple_(exposures.c.experiment, exposures.c.unit)
-    rows = _matching(connection, sa.select(exposures), pair, first)
-    stored = {row[:2]: Exposure(*row) for row in rows}
+    stored = {row[:2]: Exposure(*row) for row in _rows(connection, EXPOSED, first)}
     return [stored[exposure[:2]] for exposure in group]
 
 
@@ -242,21 +236,48 @@ def _with_key(outcome: Outcome) -> Outcome:
     return outcome._replace(idempotency_key=outcome.idempotency_key or content)
 
 
+CONTENTS = {
+    table: sa.select(*table.c["idempotency_key", "value", "event_time"]).where(
+        table.c.idempotency_key.in_(SOME)
+    )
+    for table in (outcomes, strays)
+}
+
+
 def _contents(
     connection: sa.Connection, table: sa.Table, keys: Iterable[str]
 ) -> dict[str, tuple[float, float]]:
     """Value and event time of the outcomes that stand in the table, by key."""
-    query = sa.select(table.c.idempotency_key, table.c.value, table.c.event_time)
-    rows = _matching(connection, query, table.c.idempotency_key, keys)
+    rows = _rows(connection, CONTENTS[table], keys)
     return {key: (value, event_time) for key, value, event_time in rows}
+
+
+BEFORE = decisions.alias()
+LAST = (
+    sa.select(BEFORE.c.id)
+    .where(BEFORE.c.unit == strays.c.unit, BEFORE.c.time <= strays.c.event_time)
+    .order_by(BEFORE.c.time.desc(), BEFORE.c.position.desc())
+    .limit(1)
+)
+"""A unit's last decision before the event."""
+
+
+@cache
+def _adoptable(column: str) -> sa.Select[Any]:
+    """Strays by a column as outcomes of the decision they name, or of their unit's last one."""
+    content = strays.c["idempotency_key", "value", "event_time", "arrival_time"]
+    query = sa.select(decisions.c.id.label("decision"), *content)
+    named = sa.func.coalesce(strays.c.decision, LAST.scalar_subquery())
+    return query.join_from(strays, decisions, decisions.c.id == named).where(
+        strays.c[column].in_(SOME)
+    )
 
 
 def _adopt(connection: sa.Connection, column: str, values: Iterable[str]) -> None:
     """Move the strays with these values, whose decision stands there by now, to the outcomes."""
-    rows = _matching(connection, ADOPTABLE, strays.c[column], values)
-    adopted = [row._asdict() for row in rows]
-    _insert_new(connection, outcomes, adopted)
-    for keys in chunks(row["idempotency_key"] for row in adopted):
+    rows = [row._asdict() for row in _rows(connection, _adoptable(column), values)]
+    _insert_new(connection, outcomes, rows)
+    for keys in chunks(row["idempotency_key"] for row in rows):
         connection.execute(strays.delete().where(strays.c.idempotency_key.in_(keys)))
 
 
@@ -266,20 +287,21 @@ def _insert_new(
     """Insert the rows that are not there by their keys; of these the values of the named column."""
     if not rows:
         return set()
-    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    if not returning:
-        connection.execute(statement, rows)
-        return set()
-    return set(connection.scalars(statement.returning(table.c[returning]), rows))
+    result = connection.execute(_insert(connection.dialect.name, table, returning), rows)
+    return set(result.scalars()) if returning else set()
 
 
-def _matching(
-    connection: sa.Connection, query: sa.Select[Any], column: Any, values: Iterable[Any]
-) -> Iterator[Any]:
-    """The rows of a query whose column has one of the values, of however many."""
+@cache
+def _insert(dialect: str, table: sa.Table, returning: str | None) -> Any:
+    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
+    statement = insert(table).on_conflict_do_nothing()
+    return statement.returning(table.c[returning]) if returning else statement
+
+
+def _rows(connection: sa.Connection, query: sa.Select[Any], values: Iterable[Any]) -> Iterator[Any]:
+    """The rows of a query for SOME of the values after the other, of however many."""
     for some in chunks(values):
-        yield from connection.execute(query.where(column.in_(some)))
+        yield from connection.execute(query, {"some": some})
 
 
 def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
