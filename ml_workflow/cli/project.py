@@ -9,7 +9,7 @@ from ..errors import Refusal
 from .common import Query, Target, task_argument
 
 if TYPE_CHECKING:
-    from ..draft.draft import Guess
+    from ..draft.guesses import Guess
 
 app = Typer()
 
@@ -78,7 +78,7 @@ def draft_task(
 
 def draft_and_print(table: str, target: str, query: str | None) -> str:
     """Draft a task, print each guess, and give the task's name."""
-    from ..draft.draft import write_draft
+    from ..draft.guesses import write_draft
     from ..store.files import name_of
 
     place, guesses, task = write_draft(table, target, query)

@@ -1,8 +1,10 @@
 """A run goes from stage to stage, stops at a gate or a fault, reuses what is unchanged, and says so."""
 
 import re
+from pathlib import Path
 
 from ml_workflow.store.run import STAGES
+from tests.conftest import edit
 from tests.run.conftest import CODE, Project
 
 
@@ -33,6 +35,21 @@ def test_stages_are_executed_once_and_reused_until_something_changes(project: Pr
     project.write("01_research", CODE.format(stage="01_research") + "# another version")
     project.run("-p", "03_poc.seed=1")
     assert project.statuses == ["reused", "done", *["reused"] * 4]  # it made what it made before
+
+
+def test_a_stage_runs_anew_where_a_module_of_the_projects_own_package_changed(
+    tmp_path: Path,
+) -> None:
+    project = Project(tmp_path)
+    edit(tmp_path / "settings.ini", "lib_path = ml_workflow", "lib_path = own")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").write_text("")
+    project.write(STAGES[1], "from own import rules\n" + CODE.format(stage=STAGES[1]))
+    for rule, status in (("1", "done"), ("1", "reused"), ("2", "done")):
+        (tmp_path / "own" / "rules.py").write_text(f"RULE = {rule}\n")
+        project.run("--until", "01")
+        assert project.statuses[1] == status
+    assert "own/rules.py" in project.record["stages"][1]["inputs"]["modules"]
 
 
 def test_a_gate_that_says_stop_ends_the_run_with_three_unless_it_is_forced(

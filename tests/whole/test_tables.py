@@ -1,69 +1,66 @@
-"""Any table: awkward ones run to a verdict or are refused in one sentence, and changing the target edits only the task."""
+"""Any table: an awkward one runs to a verdict or is refused in a sentence; another target edits only the task."""
 
 import json
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import copy_of_the_project, edit, newest, record, surroundings, workflow
+from ml_workflow.store.run import STAGES
+from tests.conftest import called, copy_of_the_project, newest, record, surroundings, workflow
+from tests.whole.test_run import assert_stands_alone
 
 RNG = np.random.default_rng(0)
 SIZE = 400
 SCRIPT = "<img src=x onerror=alert(1)>"
-SIGNAL = RNG.normal(size=SIZE)
+SECRET = "s3cr3t-7f1d"
+SHORT = ["-p", "time_budget=0", "-p", "folds=2"]
 
 
 def plain(**more: object) -> pd.DataFrame:
     """A table with some signal, and more columns."""
-    return pd.DataFrame(
-        {
-            "x": SIGNAL.round(3),
-            "y": RNG.normal(size=SIZE).round(3),
-            "t": (SIGNAL + RNG.normal(size=SIZE) > 0).astype(int),
-        }
-        | more
-    )
+    signal = RNG.normal(size=SIZE)
+    target = (signal + RNG.normal(size=SIZE) > 0).astype(int)
+    noise = RNG.normal(size=SIZE).round(3)
+    return pd.DataFrame({"x": signal.round(3), "y": noise, "t": target} | more)
 
 
 def awkward() -> pd.DataFrame:
-    """Names, types and gaps that tables have in the wild, all in one."""
+    """No signal, two private columns, and names, types and gaps that tables have in the wild."""
     when = pd.date_range("2025-01-01", periods=SIZE, freq="7h", tz="Europe/Berlin")
-    frame = plain(index=RNG.permutation(SIZE), empty=[None] * SIZE)
-    frame["target"], frame["a b"], frame["π"] = (
-        RNG.integers(0, 9, SIZE),
-        RNG.choice(["ja", SCRIPT], SIZE),
-        RNG.choice(["é", "ü", None], SIZE),
-    )
-    frame["yes"], frame["when"], frame["took"] = (
-        RNG.random(SIZE) < 0.5,
-        RNG.permutation(when.astype(str)),
-        pd.to_timedelta(RNG.integers(0, 9999, SIZE), unit="s").astype(str),
-    )
-    frame[SCRIPT] = np.where(SIGNAL > 0.5, "many", SCRIPT)
-    frame["mixed"], frame["level"] = (
-        [n if n % 3 else f"n{n}" for n in range(SIZE)],
-        [f"level {n}" for n in RNG.permutation(SIZE)],
-    )
-    return frame.assign(t=frame["t"].where(RNG.random(SIZE) > 0.05).map({0.0: "no", 1.0: "yes"}))
+    columns = {
+        "name": [f"Confidential-{n:04d}" for n in range(SIZE)],
+        "iban": [f"DE{n:08d}77" for n in RNG.permutation(SIZE)],
+        "index": RNG.permutation(SIZE),
+        "empty": [None] * SIZE,
+        "target": RNG.integers(0, 9, SIZE),
+        "a b": RNG.choice(["ja", SCRIPT], SIZE),
+        "π": RNG.choice(["é", "ü", None], SIZE),
+        "yes": RNG.random(SIZE) < 0.5,
+        "when": RNG.permutation(when.astype(str)),
+        SCRIPT: RNG.choice(["many", SCRIPT], SIZE),
+        "mixed": [str(n) if n % 3 else f"n{n}" for n in range(SIZE)],
+        "level": [f"level {n}" for n in RNG.permutation(SIZE)],
+        "t": RNG.choice(["yes", "no", None], SIZE, p=[0.4, 0.55, 0.05]),
+    }
+    return pd.DataFrame(columns)
 
 
-def csv(frame: pd.DataFrame, **options: object) -> bytes:
+def csv(frame: pd.DataFrame) -> bytes:
     """A table as the bytes of a CSV file."""
-    return frame.to_csv(index=False, **options).encode("utf-8")  # type: ignore[call-overload, no-any-return]
+    return frame.to_csv(index=False).encode("utf-8")
 
 
 REFUSED = {
     "three rows": (csv(plain().head(3)), "only .* examples|at least"),
     "one class": (csv(plain(t=[1] * SIZE)), "nothing to predict"),
-    "a constant number": (csv(plain(t=[2.5] * SIZE)), "nothing to predict"),
     "names that repeat": (b"x,x,t\n" + b"1,2,0\n2,3,1\n" * 40, "more than one column named 'x'"),
     "a target that is missing": (csv(plain(t=[None] * SIZE)), "nothing to predict"),
-    "no such target": (
-        csv(plain().rename(columns={"t": "tt"})),
-        "has no column 't'.*Did you mean 'tt'",
-    ),
+    "no such target": (csv(plain().rename(columns={"t": "tt"})), "column 't'.*Did you mean 'tt'"),
     "no rows": (b"x,t\n", "no rows"),
     "an empty file": (b"", "empty"),
     "no table": (b"\x00\x01\x02" * 100, "cannot be read|no column"),
@@ -80,49 +77,86 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_table_that_teaches_nothing_is_refused_in_one_sentence(
     name: str, project: Path, tmp_path: Path
 ) -> None:
-    content, said = REFUSED[name]
+    content, words = REFUSED[name]
     path = tmp_path / f"{name.replace(' ', '_')}.csv"
     path.write_bytes(content)
-    done = workflow("run", str(path), "--target", "t", env=surroundings(tmp_path), cwd=project)
-    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, (
-        done.stdout + done.stderr
-    )
-    import re
-
-    assert re.search(said, done.stderr), done.stderr
+    done = called("run", str(path), "--target", "t", env=surroundings(tmp_path), cwd=project)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done
+    assert re.search(words, done.stderr), done.stderr
 
 
-def test_an_awkward_table_runs_to_a_verdict(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "awkward.csv").write_bytes(b"\xef\xbb\xbf" + csv(awkward(), sep=";"))
-    env = surroundings(tmp_path)
-    done = workflow(
-        "run",
-        str(tmp_path / "awkward.csv"),
-        "--target",
-        "t",
-        "--force",
-        "-p",
-        "time_budget=1",
-        "-p",
-        "folds=2",
-        env=env,
-        cwd=project,
-    )
-    assert done.returncode in (0, 3) and "Traceback" not in done.stdout + done.stderr, (
-        done.stdout + done.stderr
-    )
-    run = record(newest(env))
-    assert [s["status"] for s in run["stages"]] == ["done"] * 6
-    card = json.loads((newest(env) / "files" / "dataset.json").read_text())
+class Awkward:
+    """The awkward table in a database that a secret leads to: stopped by a gate, then forced."""
+
+    def __init__(self, folder: Path, project: Path) -> None:
+        place = folder / SECRET
+        place.mkdir()
+        with closing(sqlite3.connect(place / "noise.db")) as connection:
+            awkward().to_sql("noise", connection, index=False)
+        env = surroundings(folder) | {"NOISE_FOLDER": str(place)}
+        uri, query = "sqlite:///${NOISE_FOLDER}/noise.db", "select * from noise"
+        words = ["task", uri, "--query", query, "--target", "t"]
+        self.drafted = called(*words, env=env, cwd=project)
+        with (project / "tasks" / "noise.yaml").open("a") as task:
+            task.write("private: [name, iban]\n")
+        self.stopped = workflow("run", "noise", *SHORT, env=env, cwd=project)
+        self.stop = newest(env)
+        self.forced = workflow("run", "noise", "--force", *SHORT, env=env, cwd=project)
+        self.force = newest(env)
+        self.console = "".join(
+            done.stdout + done.stderr for done in (self.drafted, self.stopped, self.forced)
+        )
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Awkward:
+    return Awkward(tmp_path_factory.mktemp("noise"), project)
+
+
+def test_a_gate_that_says_stop_ends_the_run_with_three(noise: Awkward) -> None:
+    assert (noise.stopped.returncode, noise.stopped.stderr) == (3, ""), noise.console
+    run = record(noise.stop)
+    statuses = [stage["status"] for stage in run["stages"]]
+    assert run["outcome"] == "stop" and statuses == ["done", "stopped"] + ["pending"] * 4
+    assert run["stages"][1]["verdict"]["answer"] in noise.stopped.stdout
+
+
+def test_a_forced_run_of_an_awkward_table_comes_to_its_end_with_three(noise: Awkward) -> None:
+    assert noise.forced.returncode == 3, noise.console
+    run = record(noise.force)
+    statuses = [stage["status"] for stage in run["stages"]]
+    assert run["outcome"] == "stop" and statuses == ["reused", "reused"] + ["done"] * 4
+    card = json.loads((noise.force / "files" / "dataset.json").read_text())
     assert card["leaks"] == [] and card["examples"] < SIZE
-    assert [
-        page.name
-        for page in newest(env).parent.rglob("*.html")
-        if SCRIPT in page.read_text(encoding="utf-8")
-    ] == []
+    scores = pd.read_parquet(noise.force / "files" / "scores.parquet")
+    current = [f"current_{kind}" for kind in ("score", "decision", "value")]
+    assert list(scores.columns[:5]) == ["unit", "outcome", *current]
+    assert set(scores["release_decision"]) <= {"act", "leave"}
 
 
-@pytest.mark.parametrize("form", ["parquet", "jsonl", "xlsx", "folder"])
+def test_secrets_stay_in_the_environment_and_names_are_text(noise: Awkward) -> None:
+    runs = [path for folder in (noise.stop, noise.force) for path in folder.rglob("*")]
+    files = [path for path in runs if path.is_file()]
+    assert len(files) > 30 and SECRET not in noise.console
+    for path in [*files, noise.stop.parent / "index.html"]:
+        assert SECRET.encode() not in path.read_bytes(), path
+        if path.suffix == ".html":
+            assert SCRIPT.encode() not in path.read_bytes(), path
+    assert "${NOISE_FOLDER}" in (noise.force / "files" / "task.yaml").read_text()
+
+
+def test_private_values_are_in_no_page_log_or_record(noise: Awkward) -> None:
+    suffixes = (".html", ".ipynb", ".json", ".yaml")
+    pages = [path for path in noise.force.rglob("*") if path.suffix in suffixes]
+    assert len([path for path in pages if path.suffix == ".html"]) == 7  # the stages and the run
+    texts = {path.name: path.read_text(encoding="utf-8") for path in pages}
+    for name, text in (texts | {"console": noise.console}).items():
+        assert not re.findall(r"Confidential-\d{4}|DE\d{8}77", text), name
+    for stage in STAGES:
+        assert_stands_alone(noise.force / f"{stage}.html")
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "xlsx", "folder", "csv"])
 def test_other_forms_of_a_table_are_drafted_alike(form: str, project: Path, tmp_path: Path) -> None:
     frame = plain(when=pd.date_range("2025-01-01", periods=SIZE, freq="h"))
     path = tmp_path / f"form-{form}"
@@ -136,102 +170,39 @@ def test_other_forms_of_a_table_are_drafted_alike(form: str, project: Path, tmp_
             "parquet": frame.to_parquet,
             "jsonl": lambda p: frame.to_json(p, orient="records", lines=True, date_format="iso"),
             "xlsx": lambda p: frame.to_excel(p, index=False),
+            "csv": lambda p: frame.to_csv(p, index=False, sep=";", encoding="utf-8-sig"),
         }[form](path)
-    done = workflow("task", str(path), "--target", "t", env=surroundings(tmp_path), cwd=project)
-    assert (
-        done.returncode == 0
-        and "by: time" in next((project / "tasks").glob(f"form-{form}.yaml")).read_text()
-    ), done.stdout + done.stderr
+    done = called("task", str(path), "--target", "t", env=surroundings(tmp_path), cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "by: time" in (project / "tasks" / f"form-{form}.yaml").read_text()
 
 
 @pytest.mark.prove
 def test_a_thousand_columns_reach_the_referee(project: Path, tmp_path: Path) -> None:
-    wide = plain().join(
-        pd.DataFrame(RNG.normal(size=(SIZE, 1000)).round(3), columns=[f"c{n}" for n in range(1000)])
-    )
-    wide.to_csv(tmp_path / "wide.csv", index=False)
-    done = workflow(
-        "run",
-        str(tmp_path / "wide.csv"),
-        "--target",
-        "t",
-        "--force",
-        "--until",
-        "02_dataset",
-        env=surroundings(tmp_path),
-        cwd=project,
-    )
-    assert (
-        done.returncode in (0, 3) and "02_dataset" in done.stdout and "failed" not in done.stdout
-    ), done.stdout + done.stderr
+    names = [f"c{n}" for n in range(1000)]
+    more = pd.DataFrame(RNG.normal(size=(SIZE, 1000)).round(3), columns=names)
+    plain().join(more).to_csv(tmp_path / "wide.csv", index=False)
+    words = ["run", str(tmp_path / "wide.csv"), "--target", "t", "--force", "--until", "02_dataset"]
+    done = workflow(*words, env=surroundings(tmp_path), cwd=project)
+    assert done.returncode in (0, 3) and "02_dataset" in done.stdout, done.stdout + done.stderr
+    assert "failed" not in done.stdout
 
 
 def test_another_target_edits_the_task_and_nothing_else(project: Path, tmp_path: Path) -> None:
-    task = (project / "tasks" / "penguins.yaml").read_text()
-    before = {
-        p: p.read_bytes()
-        for folder in ("nbs", "ml_workflow")
-        for p in (project / folder).rglob("*.*")
-        if "__pycache__" not in p.parts
-    }
-    content = "\n".join(
-        [
-            "name: sex",
-            "question: Is it a male?",
-            "unit: row",
-            "sources: [{name: penguins, uri: data/penguins.csv.gz}]",
-            "target: {column: sex, kind: binary, positive: male}",
-            "",
-        ]
+    def files() -> dict[Path, bytes]:
+        folders = ((project / name).rglob("*.*") for name in ("nbs", "ml_workflow"))
+        found = [path for folder in folders for path in folder]
+        return {path: path.read_bytes() for path in found if "__pycache__" not in path.parts}
+
+    before, env = files(), surroundings(tmp_path)
+    (project / "tasks" / "mass.yaml").write_text(
+        "name: mass\nquestion: How heavy is it?\nunit: row\n"
+        "sources: [{name: penguins, uri: data/penguins.csv.gz}]\n"
+        "target: {column: body_mass_g, kind: regression}\n"
     )
-    assert "column: species" in task
-    (project / "tasks" / "sex.yaml").write_text(content)
-    env = surroundings(tmp_path)
-    done = workflow(
-        "run", "sex", "--force", "-p", "time_budget=1", "-p", "folds=2", env=env, cwd=project
-    )
+    done = workflow("run", "mass", "--force", *SHORT, env=env, cwd=project)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     run = record(newest(env))
-    assert [s["status"] for s in run["stages"]] == ["done"] * 6 and run["task"] == "sex"
-    edit(
-        project / "tasks" / "sex.yaml",
-        "target: {column: sex, kind: binary, positive: male}",
-        "target: {column: body_mass_g, kind: regression}",
-    )
-    done = workflow(
-        "run", "sex", "--force", "-p", "time_budget=1", "-p", "folds=2", env=env, cwd=project
-    )
-    assert done.returncode in (0, 3), done.stdout + done.stderr
-    assert "rmse" in record(newest(env))["stages"][4]["verdict"]["figures"]
-    assert {p: p.read_bytes() for p in before} == before
-
-
-def test_private_columns_are_in_no_page_log_or_record(project: Path, tmp_path: Path) -> None:
-    frame = plain(
-        name=[f"Confidential-{n:04d}" for n in range(SIZE)],
-        iban=[f"DE{n:08d}77" for n in RNG.permutation(SIZE)],
-    )
-    frame.to_csv(tmp_path / "people.csv", index=False)
-    env = surroundings(tmp_path)
-    assert (
-        workflow(
-            "task", str(tmp_path / "people.csv"), "--target", "t", env=env, cwd=project
-        ).returncode
-        == 0
-    )
-    path = project / "tasks" / "people.yaml"
-    path.write_text(path.read_text() + "private: [name, iban]\n")
-    done = workflow(
-        "run", "people", "--force", "-p", "time_budget=1", "-p", "folds=2", env=env, cwd=project
-    )
-    assert done.returncode in (0, 3), done.stdout + done.stderr
-    folder = newest(env)
-    shown = {
-        p.name: p.read_text(encoding="utf-8")
-        for p in folder.rglob("*")
-        if p.suffix in (".html", ".ipynb", ".json", ".yaml")
-    } | {"console": done.stdout + done.stderr}
-    assert len([n for n in shown if n.endswith(".html")]) == 7  # the stages and the run
-    for name, text in shown.items():
-        assert "Confidential-" not in text, name
-        assert not any(f"DE{n:08d}77" in text for n in range(SIZE)), name
+    assert [s["status"] for s in run["stages"]] == ["done"] * 6 and run["task"] == "mass"
+    assert "rmse" in run["stages"][4]["verdict"]["figures"]
+    assert files() == before
