@@ -1,109 +1,106 @@
-"""The estimator of a release without the frames between its steps; used only where it is proved to score the same."""
+"""A release's estimator without the frames between its steps, where it scores just the same."""
 
 import copy
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..data.columns import Column
 from ..model.release import Release
-from .rows import Column, as_json, frame
+from .rows import Row, RowSchema, as_json
 
 Score = Callable[[pd.DataFrame], np.ndarray]
-KEPT = 100_000
+Predict = Callable[[np.ndarray], np.ndarray]
+CACHED = 100_000
 """Distinct values of a text or time column whose features are kept."""
+PASSING = {"DropUninformative", "ToFloat", "PassThrough"}
+"""The steps of skrub that leave a number as it is."""
+USUAL = {"integer": 1, "number": 1.0, "boolean": True, "time": "2020-01-01", "text": "text"}
+"""A value of each type, where neither contract nor examples tell one."""
 
 
-def scorer(release: Release, columns: list[Column]) -> tuple[Score, str]:
-    """How a release's raw frames are scored, and the name of the path: compiled where that is the same, else its pipeline."""
+def scorer(release: Release, rows: RowSchema) -> tuple[Score, str]:
+    """How a release's raw frames are scored, and the path's name: compiled, or else pipeline."""
     try:
         score = _compiled(release)
-        return (
-            (score, "compiled") if _same(release, score, columns) else (release.score, "pipeline")
-        )
+        if _is_same(release, score, rows):
+            return score, "compiled"
     except Exception:  # whatever a release holds that this module does not know
-        return release.score, "pipeline"
+        pass
+    return release.score, "pipeline"
 
 
 def _compiled(release: Release) -> Score:
-    vectorizer, *steps, estimator = (step for _, step in release.estimator.steps)
-    fills, numbers, predict = (
-        [_bare(step) for step in steps],
-        Numbers(vectorizer),
-        _predictor(estimator),
-    )
+    vectorizer, *between, estimator = (step for _, step in release.estimator.steps)
+    numbers, predict = Numbers(vectorizer), _predictor(estimator)
+    steps = [_without_names(step) for step in between]
+    dtype = None if hasattr(estimator, "predict_proba") else float
 
-    def score(raw: pd.DataFrame) -> np.ndarray:
-        array = numbers(release.features(raw))
-        for step in fills:
+    def score(frame: pd.DataFrame) -> np.ndarray:
+        array = numbers(release.features(frame))
+        for step in steps:
             array = step.transform(array)
-        return predict(array)
+        return np.asarray(predict(array), dtype=dtype)
 
-    chances = hasattr(estimator, "predict_proba")
-
-    def scored(raw: pd.DataFrame) -> np.ndarray:
-        found = np.asarray(score(raw))
-        return found.astype(float) if not chances else found[:, 1] if found.shape[1] == 2 else found
-
-    return scored
+    return score
 
 
 class Numbers:
-    """What a fitted TableVectorizer makes of a frame, as an array: numbers pass, any other value's features are asked for once and kept."""
+    """What a fitted TableVectorizer makes of a frame, as an array.
+
+    Numbers pass; the features of any other value are computed once and kept.
+    """
 
     def __init__(self, vectorizer: Any) -> None:
         self.width = len(vectorizer.all_outputs_)
         place = {name: i for i, name in enumerate(vectorizer.all_outputs_)}
         self.places = {
-            name: [place[o] for o in outputs]
+            name: [place[output] for output in outputs]
             for name, outputs in vectorizer.input_to_outputs_.items()
+            if outputs
         }
         self.steps = {name: vectorizer.all_processing_steps_[name][:-1] for name in self.places}
         self.passing = [
             name
-            for name, outputs in self.places.items()
-            if outputs
-            and {type(s).__name__ for s in self.steps[name]}
-            <= {"DropUninformative", "ToFloat", "PassThrough"}
+            for name, steps in self.steps.items()
+            if {type(step).__name__ for step in steps} <= PASSING
         ]
-        self.kept: dict[str, dict[Any, np.ndarray]] = {
-            name: {}
-            for name, outputs in self.places.items()
-            if outputs and name not in self.passing
+        self.cache: dict[str, dict[Any, np.ndarray]] = {
+            name: {} for name in self.places if name not in self.passing
         }
+        self.passing_places = [self.places[name][0] for name in self.passing]
 
     def __call__(self, table: pd.DataFrame) -> np.ndarray:
-        """The features of a table: float32, rows × outputs."""
-        found = np.empty((len(table), self.width), dtype=np.float32)
+        """The features of a table: float32, rows x outputs."""
+        array = np.empty((len(table), self.width), dtype=np.float32)
         if self.passing:
-            found[:, [self.places[name][0] for name in self.passing]] = table[
-                self.passing
-            ].to_numpy(dtype=np.float32, na_value=np.nan)
-        for name in self.kept:
-            found[:, self.places[name]] = self._looked_up(name, table[name])
-        return found
+            numbers = table[self.passing].to_numpy(dtype=np.float32, na_value=np.nan)
+            array[:, self.passing_places] = numbers
+        for name in self.cache:
+            array[:, self.places[name]] = self._features(name, table[name])
+        return array
 
-    def _looked_up(self, name: str, column: pd.Series) -> np.ndarray:
-        codes, values = pd.factorize(column, use_na_sentinel=False)
-        kept = self.kept[name]
+    def _features(self, name: str, column: pd.Series) -> np.ndarray:
+        """The features of a column's cells, those of values seen before from the cache."""
+        encoded, values = pd.factorize(column, use_na_sentinel=False)
         keys = [None if pd.isna(value) else value for value in values]
-        new = [i for i, key in enumerate(keys) if key not in kept]
+        cache = self.cache[name]
+        new = [i for i, key in enumerate(keys) if key not in cache]
+        if len(cache) + len(new) > CACHED:
+            self.cache[name] = cache = {}
+            new = list(range(len(keys)))
         if new:
-            asked = (
-                pd.Series(values, dtype=column.dtype, name=name).iloc[new].reset_index(drop=True)
-            )
-            if len(kept) + len(new) > KEPT:
-                self.kept[name] = kept = {}
-                asked, new = (
-                    pd.Series(values, dtype=column.dtype, name=name),
-                    list(range(len(keys))),
-                )
-            kept |= dict(zip([keys[i] for i in new], self._asked(name, asked), strict=True))
-        return np.stack([kept[key] for key in keys])[codes]
+            cells = pd.Series(values, dtype=column.dtype, name=name).iloc[new]
+            features = self._transformed(name, cells.reset_index(drop=True))
+            cache |= zip([keys[i] for i in new], features, strict=True)
+        return np.stack([cache[key] for key in keys])[encoded]
 
-    def _asked(self, name: str, column: Any) -> np.ndarray:
-        """What the fitted steps of a column make of these values: values × outputs."""
+    def _transformed(self, name: str, column: Any) -> np.ndarray:
+        """What the fitted steps of a column make of these values: values x outputs."""
         for step in self.steps[name]:
             if type(step).__module__.startswith("sklearn") and column.ndim == 1:
                 column = column.to_frame()
@@ -111,38 +108,59 @@ class Numbers:
         return np.asarray(column, dtype=np.float32).reshape(len(column), -1)
 
 
-def _predictor(estimator: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Probabilities per class, or numbers, from an array: a blend member by member, a booster by its own call."""
-    name = type(estimator).__name__
-    if name in ("VotingClassifier", "VotingRegressor"):
-        members, weights = (
-            [_predictor(member) for member in estimator.estimators_],
-            estimator._weights_not_none,
-        )
-        parts = list(zip(members, np.asarray(weights), strict=True))
-        return lambda array: (
-            sum(member(array) * weight for member, weight in parts) / sum(weights)
-        )  # one by one, as NumPy's mean does where rows are several
-    if name in ("LGBMClassifier", "LGBMRegressor"):
-        booster = estimator.booster_
-        return lambda array: (
-            _both(booster.predict(array, num_threads=threads(array)))
-            if name == "LGBMClassifier"
-            else booster.predict(array, num_threads=threads(array))
-        )
-    if name in ("XGBClassifier", "XGBRegressor"):
-        every = estimator.get_booster()
-        single = every.copy()
-        single.set_param("nthread", 1)
-        ask = lambda array: (single if threads(array) else every).inplace_predict(
-            array, validate_features=False
-        )
-        return (lambda array: _both(ask(array))) if name == "XGBClassifier" else ask
-    if name in ("CatBoostClassifier", "CatBoostRegressor"):
-        ask = estimator.predict_proba if name == "CatBoostClassifier" else estimator.predict
-        return lambda array: ask(array, thread_count=threads(array) or -1)
-    plain = _bare(estimator)
-    return plain.predict_proba if hasattr(plain, "predict_proba") else plain.predict
+def _predictor(estimator: Any) -> Predict:
+    """Scores from an array: a blend member by member, a booster by its own call."""
+    for prefix, predictor in PREDICTORS.items():
+        if type(estimator).__name__ in (f"{prefix}Classifier", f"{prefix}Regressor"):
+            return predictor(estimator)
+    plain = _without_names(estimator)
+    return _of_positive(getattr(plain, "predict_proba", plain.predict))
+
+
+def _blend(estimator: Any) -> Predict:
+    weights = np.asarray(estimator._weights_not_none)
+    members = [_predictor(member) for member in estimator.estimators_]
+    parts = list(zip(members, weights, strict=True))
+    # one by one, as NumPy's mean does where rows are several
+    return lambda array: sum(predict(array) * weight for predict, weight in parts) / sum(weights)
+
+
+def _lightgbm(estimator: Any) -> Predict:
+    booster = estimator.booster_
+    return lambda array: booster.predict(array, num_threads=threads(array))
+
+
+def _xgboost(estimator: Any) -> Predict:
+    every = estimator.get_booster()
+    single = every.copy()
+    single.set_param("nthread", 1)
+    return lambda array: (single if threads(array) else every).inplace_predict(
+        array, validate_features=False
+    )
+
+
+def _catboost(estimator: Any) -> Predict:
+    predict = getattr(estimator, "predict_proba", estimator.predict)
+    return _of_positive(lambda array: predict(array, thread_count=threads(array) or -1))
+
+
+PREDICTORS: dict[str, Callable[[Any], Predict]] = {
+    "Voting": _blend,
+    "LGBM": _lightgbm,
+    "XGB": _xgboost,
+    "CatBoost": _catboost,
+}
+"""How an estimator that is no plain one of scikit-learn is asked, by what its name begins with."""
+
+
+def _of_positive(predict: Predict) -> Predict:
+    """The second class's probability where there are two; else as it is."""
+
+    def scores(array: np.ndarray) -> np.ndarray:
+        found = predict(array)
+        return found[:, 1] if found.ndim == 2 and found.shape[1] == 2 else found
+
+    return scores
 
 
 def threads(array: np.ndarray) -> int:
@@ -150,58 +168,48 @@ def threads(array: np.ndarray) -> int:
     return 1 if len(array) < 500 else 0
 
 
-def _both(chances: np.ndarray) -> np.ndarray:
-    """Chances of both classes where only that of the second is given."""
-    return np.vstack((1.0 - chances, chances)).T if chances.ndim == 1 else chances
-
-
-def _bare(step: Any) -> Any:
+def _without_names(step: Any) -> Any:
     """A fitted step that takes an array without a word about names."""
-    bare = copy.copy(step)
+    plain = copy.copy(step)
     for attribute in ("feature_names_in_", "_sklearn_output_config"):
-        bare.__dict__.pop(attribute, None)
-    return bare
+        plain.__dict__.pop(attribute, None)
+    return plain
 
 
-def _same(release: Release, score: Score, columns: list[Column]) -> bool:
-    """Whether scores are equal to the last bit, as a replay asks, and so every decision, on rows all over the contract, together and one by one."""
-    rows = frame(columns, list(rows_for_proof(release, columns)))
-    expected = np.asarray(release.score(rows))
-    found = np.asarray(score(rows))
-    single = np.concatenate([score(rows.iloc[[i]]) for i in range(20)])
-    return np.array_equal(found, expected) and np.array_equal(single, expected[:20])
+def _is_same(release: Release, score: Score, rows: RowSchema) -> bool:
+    """Whether scores are equal to the last bit, as a replay asks, together and one by one."""
+    frame = rows.frame(proof_rows(release, rows))
+    expected, together = np.asarray(release.score(frame)), score(frame)
+    alone = np.concatenate([score(frame.iloc[[i]]) for i in range(20)])
+    return np.array_equal(together, expected) and np.array_equal(alone, expected[:20])
 
 
-def rows_for_proof(
-    release: Release, columns: list[Column], count: int = 500, seed: int = 0
-) -> Iterator[dict[str, Any]]:
-    """The release's examples, and rows drawn over the contract's ranges with its categories, unseen ones and missing values."""
-    generator = np.random.default_rng(seed)
-    known = {c.name: release.examples[c.name] for c in columns if c.name in release.examples}
-    for i in range(len(release.examples)):
-        yield {name: as_json(column.iloc[i]) for name, column in known.items()} | {
-            c.name: drawn(c, [], generator) for c in columns if c.name not in known
-        }
-    for _ in range(count):
-        yield {c.name: drawn(c, list(known.get(c.name, [])), generator) for c in columns}
+def proof_rows(release: Release, schema: RowSchema, count: int = 500, seed: int = 0) -> list[Row]:
+    """The release's examples, and `count` rows from all over the contract."""
+    random, examples = Random(seed), release.examples
+    known = {f.name: list(map(as_json, examples.get(f.name, []))) for f in schema.fields}
+
+    def row() -> Row:
+        return {f.name: random_value(f.column, known[f.name], random) for f in schema.fields}
+
+    own = [
+        {name: values[i] for name, values in known.items() if values} for i in range(len(examples))
+    ]
+    return [row() | example for example in own] + [row() for _ in range(count)]
 
 
-def drawn(column: Column, known: list[Any], generator: np.random.Generator) -> Any:
-    """A value that the column's type allows: from its range, of its categories or examples, now and then missing or never seen."""
-    rule, chance = column.rule, generator.random()
-    if rule["nullable"] and chance < 0.1:
+def random_value(column: Column, known: list[Any], random: Random) -> Any:
+    """A value that the column's type allows: from its range, of its categories or examples.
+
+    Now and then it is missing, or was never seen.
+    """
+    chance, (low, high) = random.random(), column.bounds
+    if column.nullable and chance < 0.1:
         return None
-    if "min" in rule:
-        number = generator.uniform(rule["min"], rule["max"])
-        return (
-            int(min(max(round(number), np.ceil(rule["min"])), np.floor(rule["max"])))
-            if rule["type"] == "integer"
-            else number
-        )
-    if rule["type"] == "text" and chance > 0.9:
-        return f"never seen {generator.integers(1000)}"
-    choices = [as_json(value) for value in rule.get("categories") or known if not pd.isna(value)]
-    return choices[generator.integers(len(choices))] if choices else USUAL[rule["type"]]
-
-
-USUAL = {"integer": 1, "number": 1.0, "boolean": True, "time": "2020-01-01", "text": "text"}
+    if column.type == "text" and chance > 0.9:
+        return f"never seen {chance}"
+    if column.min is None:
+        return random.choice(column.categories or known or [USUAL[column.type]])
+    if column.type == "integer":
+        return random.randint(math.ceil(low), math.floor(high))
+    return random.uniform(low, high)

@@ -1,4 +1,4 @@
-"""What holds for every request: an id, a key with the right scope, a limit on the body, a line in the log, its figures."""
+"""What holds for every request: an id, a key, a limit on the body, a line in the log, figures."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 LOG = logging.getLogger("ml_workflow.serve")
-SCOPES = {
+SCOPE_NEEDED = {
     "/predict": "predict",
     "/version": "predict",
     "/decide": "predict",
@@ -28,6 +29,7 @@ SCOPES = {
     "/metrics": "admin",
 }
 """What a key must be allowed to do, by address; other addresses are open."""
+PATHS = {*SCOPE_NEEDED, "/health", "/ready", "/docs", "/openapi.json"}
 REQUESTS = Counter("requests", "Requests answered", ["path", "method", "status"])
 SECONDS = Histogram(
     "request_seconds",
@@ -35,6 +37,35 @@ SECONDS = Histogram(
     ["path"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
+
+
+@dataclass
+class Exchange:
+    """A request and its answer, as the log and the figures tell them: no value of a row."""
+
+    request: str
+    method: str
+    path: str
+    key: str = ""
+    status: int = 500
+    began: float = field(default_factory=time.perf_counter)
+
+    def log(self) -> None:
+        """Count it, and write its line."""
+        seconds = time.perf_counter() - self.began
+        path = self.path if self.path in PATHS else "other"
+        method = self.method if self.method in ("GET", "POST") else "other"
+        REQUESTS.labels(path, method, self.status).inc()
+        SECONDS.labels(path).observe(seconds)
+        line = {
+            "request": self.request,
+            "method": self.method,
+            "path": path,
+            "status": self.status,
+            "ms": round(seconds * 1000, 2),
+            "key": self.key,
+        }
+        LOG.info(json.dumps(line))
 
 
 class Guard:
@@ -47,88 +78,53 @@ class Guard:
         """Let a request through, or answer it here."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        began, headers = (
-            time.perf_counter(),
-            {name: value.decode("latin-1") for name, value in scope["headers"]},
-        )
-        asked = headers.get(b"x-request-id", "")
-        request, status = asked if re.fullmatch(r"[\w.-]{1,64}", asked) else uuid4().hex, 500
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        own = headers.get(b"x-request-id", "")
+        request = own if re.fullmatch(r"[\w.-]{1,64}", own) else uuid4().hex
+        exchange = Exchange(request, scope["method"], scope["path"])
 
-        async def answered(message: Message) -> None:
-            nonlocal status
+        async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", request.encode()),
-                ]
+                exchange.status = message["status"]
+                name = (b"x-request-id", request.encode())
+                message["headers"] = [*message.get("headers", []), name]
             await send(message)
 
-        who, refused = self._refused(scope["path"], headers)
+        app = self._refusal(exchange, headers) or self.app
         try:
-            await (refused or self.app)(scope, limited(receive, self.largest), answered)
+            await app(scope, limited(receive, self.largest), answer)
         except ClientDisconnect:  # nobody is left to answer
-            status = 499
+            exchange.status = 499
         except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            LOG.error(
-                json.dumps(
-                    {
-                        "request": request,
-                        "fault": type(error).__name__,
-                        "at": f"{last.filename}:{last.lineno}",
-                    }
-                )
-            )
-            await JSONResponse(
-                {"detail": f"A fault of ours; the log tells more under request {request}."}, 500
-            )(scope, receive, answered)
+            await fault(request, error)(scope, receive, answer)
         finally:
-            path, seconds = (
-                scope["path"]
-                if scope["path"] in {*SCOPES, "/health", "/ready", "/docs", "/openapi.json"}
-                else "other",
-                time.perf_counter() - began,
-            )
-            REQUESTS.labels(
-                path, scope["method"] if scope["method"] in ("GET", "POST") else "other", status
-            ).inc()
-            SECONDS.labels(path).observe(seconds)
-            LOG.info(
-                json.dumps(
-                    {
-                        "request": request,
-                        "method": scope["method"],
-                        "path": path,
-                        "status": status,
-                        "ms": round(seconds * 1000, 2),
-                        "key": who,
-                    }
-                )
-            )
+            exchange.log()
 
-    def _refused(self, path: str, headers: dict[bytes, str]) -> tuple[str, JSONResponse | None]:
-        """The name of the key, and the answer to a request that may not come in."""
-        scope = SCOPES.get(path)
-        length = headers.get(b"content-length", "0")
+    def _refusal(self, exchange: Exchange, headers: dict[bytes, str]) -> JSONResponse | None:
+        """The answer to a request that may not come in; notes the name of its key."""
+        scope = SCOPE_NEEDED.get(exchange.path)
         if scope and self.keys:
             key = bearer(self.keys, headers.get(b"authorization", ""))
             if key is None:
-                return "", JSONResponse(
-                    {"detail": "Give a key: Authorization: Bearer KEY."},
-                    401,
-                    {"WWW-Authenticate": "Bearer"},
-                )
+                detail = "Give a key: Authorization: Bearer KEY."
+                return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})
+            exchange.key = key.name
             if not allowed(key, scope):
-                return key.name, JSONResponse({"detail": f"This key lacks the scope {scope}."}, 403)
-            who = key.name
-        else:
-            who = ""
+                return JSONResponse({"detail": f"This key lacks the scope {scope}."}, 403)
+        length = headers.get(b"content-length", "0")
         if length.isdigit() and int(length) > self.largest:
-            return who, JSONResponse(
-                {"detail": too_large(self.largest)}, 413, {"Connection": "close"}
-            )
-        return who, None
+            detail = too_large(self.largest)
+            return JSONResponse({"detail": detail}, 413, {"Connection": "close"})
+        return None
+
+
+def fault(request: str, error: Exception) -> JSONResponse:
+    """The answer where we failed; the log says where, neither says what of."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{last.filename}:{last.lineno}"
+    LOG.error(json.dumps({"request": request, "fault": type(error).__name__, "at": place}))
+    detail = f"A fault of ours; the log tells more under request {request}."
+    return JSONResponse({"detail": detail}, 500)
 
 
 def too_large(largest: int) -> str:

@@ -21,14 +21,18 @@ class Key:
 
 
 def keys_from(text: str) -> list[Key]:
-    """The keys of ML_WORKFLOW_KEYS: `name:scope+scope:key`, several with spaces between; refused without saying a key."""
+    """The keys of ML_WORKFLOW_KEYS: `name:scope+scope:key`, several with spaces between.
+
+    Refused without saying a key.
+    """
     found = []
     for i, entry in enumerate(text.split()):
         name, scopes, key = (*entry.split(":", 2), "", "")[:3]
         wrong = sorted(set(scopes.split("+")) - set(SCOPES))
         if not re.fullmatch(r"[\w.-]+", name) or wrong or len(key) < 16:
             raise Refusal(
-                f"ML_WORKFLOW_KEYS, entry {i + 1}: write name:scope+scope:key with scopes of {', '.join(SCOPES)} and a key of at least 16 characters."
+                f"ML_WORKFLOW_KEYS, entry {i + 1}: write name:scope+scope:key with scopes of "
+                f"{', '.join(SCOPES)} and a key of at least 16 characters."
             )
         found.append(Key(name, frozenset(scopes.split("+")), _digest(key)))
     return found
@@ -38,7 +42,8 @@ def check_open(keys: list[Key], host: str) -> None:
     """Refuse to serve others than this machine without keys."""
     if not keys and host not in LOOPBACK:
         raise Refusal(
-            f"Without keys the API serves this machine only, not {host}: set ML_WORKFLOW_KEYS to name:scope+scope:key, or bind to 127.0.0.1."
+            f"Without keys the API serves this machine only, not {host}: "
+            "set ML_WORKFLOW_KEYS to name:scope+scope:key, or bind to 127.0.0.1."
         )
 
 

@@ -3,21 +3,22 @@
 from typing import Any
 
 from .. import __version__
-from .model import Model
-from .rows import TIME
+from ..model.release import Release
+from .bodies import Item, OutcomeItem
+from .rows import row_schema
 
 Schema = dict[str, Any]
+"""A part of the document."""
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
 FAULT = {
     "type": "object",
     "required": ["row", "column", "rule"],
-    "properties": {
-        "row": {"type": "integer"},
-        "column": {"type": "string"},
-        "rule": {"type": "string"},
-    },
+    "properties": {"row": INTEGER, "column": TEXT, "rule": TEXT},
 }
-NAME = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\u0000]+$"}
-KEYED = {
+KEYED: Schema = {
     "parameters": [
         {
             "name": "Idempotency-Key",
@@ -40,72 +41,59 @@ MEANINGS = {
 }
 
 
-def document(model: Model, batch: int, secured: bool) -> Schema:
-    """The API over this release as OpenAPI 3.1."""
-    found: Schema = {
+def document(release: Release, version: str, most: int, secured: bool) -> Schema:
+    """The API over this release as OpenAPI 3.1; `most` rows go into a request."""
+    components: Schema = {"schemas": schemas(release)}
+    if secured:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    return {
         "openapi": "3.1.0",
         "info": {
-            "title": model.name,
+            "title": release.task.name,
             "version": __version__,
-            "description": f"{model.release.task().question} Version {model.version} answers.",
+            "description": f"{release.task.question} Version {version} answers.",
         },
-        "paths": paths(model, batch, secured),
-        "components": {"schemas": schemas(model)},
+        "paths": paths(most, secured),
+        "components": components,
     }
-    if secured:
-        found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    return found
 
 
-def paths(model: Model, batch: int, secured: bool) -> Schema:
+def paths(most: int, secured: bool) -> Schema:
     """Each address with what it takes and gives."""
+    predict = operation(
+        "predict",
+        "Score and decide one row, or several",
+        one_or(ref("Prediction"), most),
+        secured,
+        one_or(ref("Row"), most),
+    )
+    decide = operation(
+        "decide",
+        "Decide for a unit, or several, as the running experiment says; "
+        "written before it is answered",
+        one_or(ref("Decision"), most),
+        secured,
+        one_or(ref("Item"), most),
+        ["409", "503"],
+    )
+    outcomes = operation(
+        "outcomes",
+        "What came of decisions; posted again it changes nothing",
+        ref("Counts"),
+        secured,
+        one_or(ref("Outcome"), most),
+        ["503"],
+    )
+    version = operation("version", "Which version serves, and how", ref("Version"), secured)
+    ready = operation("ready", "The service can do what it is for", ref("Ready"), False)
+    ready["responses"]["503"] = response(MEANINGS["503"], ref("Ready"))
     return {
-        "/predict": {
-            "post": operation(
-                "predict",
-                "Score and decide one row, or several",
-                one_or(ref("Prediction"), batch),
-                secured,
-                one_or(ref("Row"), batch),
-                ["400", "413", "415", "422"],
-            )
-        },
-        "/decide": {
-            "post": operation(
-                "decide",
-                "Decide for a unit, or several, as the running experiment says; written before it is answered",
-                one_or(ref("Decision"), batch),
-                secured,
-                one_or(ref("Item"), batch),
-                ["400", "409", "413", "415", "422", "503"],
-            )
-            | KEYED
-        },
-        "/outcomes": {
-            "post": operation(
-                "outcomes",
-                "What came of decisions; posted again it changes nothing",
-                ref("Counts"),
-                secured,
-                one_or(ref("Outcome"), batch),
-                ["400", "413", "415", "422", "503"],
-            )
-        },
-        "/version": {
-            "get": operation("version", "Which version serves, and how", ref("Version"), secured)
-        },
+        "/predict": {"post": predict},
+        "/decide": {"post": decide | KEYED},
+        "/outcomes": {"post": outcomes},
+        "/version": {"get": version},
         "/health": {"get": operation("health", "The process lives", ref("Health"), False)},
-        "/ready": {
-            "get": operation(
-                "ready",
-                "The service can do what it is for",
-                ref("Ready"),
-                False,
-                None,
-                ["503"],
-                ref("Ready"),
-            )
-        },
+        "/ready": {"get": ready},
     }
 
 
@@ -116,22 +104,20 @@ def operation(
     secured: bool,
     body: Schema | None = None,
     errors: list[str] | None = None,
-    fault: Schema | None = None,
 ) -> Schema:
     """One operation; its errors carry a sentence, or every fault of the rows."""
-    codes = [*(errors or []), *(["401", "403"] if secured else [])]
-    found: Schema = {
-        "operationId": name,
-        "summary": summary,
-        "responses": {"200": response("The answer.", answer)},
-    }
-    found["responses"] |= {
-        code: response(MEANINGS[code], fault or ref("Faults" if code == "422" else "Error"))
-        for code in codes
-    }
+    statuses = sorted([*(["400", "413", "415", "422"] if body else []), *(errors or [])])
+    statuses += ["401", "403"] if secured else []
+    responses = {"200": response("The answer.", answer)}
+    for status in statuses:
+        fault = ref("Faults" if status == "422" else "Error")
+        responses[status] = response(MEANINGS[status], fault)
+    found: Schema = {"operationId": name, "summary": summary, "responses": responses}
     if body:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    return found | ({"security": [{"key": []}]} if secured else {})
+    if secured:
+        found["security"] = [{"key": []}]
+    return found
 
 
 def response(description: str, schema: Schema) -> Schema:
@@ -154,83 +140,50 @@ def optional(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def schemas(model: Model) -> Schema:
+def schemas(release: Release) -> Schema:
     """The schemas that the addresses share."""
-    classes = model.release.card["classes"]
-    several = {
-        "type": "object",
-        "required": classes,
-        "properties": {c: {"type": "number"} for c in classes},
-    }
-    text, number, score = (
-        {"type": "string"},
-        {"type": "number"},
-        several if len(classes) > 2 else {"type": "number"},
-    )
-    counts = {name: {"type": "integer"} for name in ("new", "known", "stray", "conflict")}
+    classes, kind = release.card.classes, release.kind
+    by_class = {"type": "object", "required": classes, "properties": dict.fromkeys(classes, NUMBER)}
+    score = by_class if len(kind.score_names) > 1 else NUMBER
+    named = [{"required": [name], "properties": {name: TEXT}} for name in ("decision", "unit")]
+    decision = kind.choose({"enum": kind.decisions}, NUMBER)
+    item = Item.model_json_schema()
+    item["properties"]["row"] = ref("Row")
     return {
-        "Row": row(model),
-        "Item": {
-            "type": "object",
-            "required": ["unit", "row"],
-            "properties": {"unit": NAME, "row": ref("Row")},
-        },
+        "Row": row(release),
+        "Item": item,
         "Decision": record(
-            id=optional(text),
-            unit=text,
-            decision=decision(model),
+            id=optional(TEXT),
+            unit=TEXT,
+            decision=decision,
             by={"enum": ["current", "release"]},
             score=optional(score),
-            version=text,
-            experiment=optional(text),
-            arm=optional(text),
-            propensity=number,
-            fallback={"type": "boolean"},
+            version=TEXT,
+            experiment=optional(TEXT),
+            arm=optional(TEXT),
+            propensity=NUMBER,
+            fallback=BOOLEAN,
         ),
-        "Outcome": {
-            "type": "object",
-            "required": ["value"],
-            "properties": {
-                "value": {"type": "number", "minimum": -1e300, "maximum": 1e300},
-                "event_time": optional(
-                    {
-                        "type": "string",
-                        "pattern": TIME,
-                        "description": "When it happened, in ISO 8601; left out: now.",
-                    }
-                ),
-                "decision": optional(NAME),
-                "unit": optional(NAME),
-                "key": optional(NAME),
-            },
-            "anyOf": [
-                {"required": [name], "properties": {name: NAME}} for name in ("decision", "unit")
-            ],
-        },
-        "Counts": record(**counts),
-        "Prediction": record(score=score, decision=decision(model), version=text),
+        "Outcome": OutcomeItem.model_json_schema() | {"anyOf": named},
+        "Counts": record(new=INTEGER, known=INTEGER, stray=INTEGER, conflict=INTEGER),
+        "Prediction": record(score=score, decision=decision, version=TEXT),
         "Version": record(
-            task=text, version=text, digest=text, run=text, path={"enum": ["compiled", "pipeline"]}
+            task=TEXT, version=TEXT, digest=TEXT, run=TEXT, path={"enum": ["compiled", "pipeline"]}
         ),
         "Health": record(status={"const": "ok"}),
-        "Ready": record(ready={"type": "boolean"}, detail=text),
-        "Error": record(detail=text),
-        "Faults": record(detail={"oneOf": [text, {"type": "array", "items": FAULT}]}),
+        "Ready": record(ready=BOOLEAN, detail=TEXT),
+        "Error": record(detail=TEXT),
+        "Faults": record(detail={"oneOf": [TEXT, {"type": "array", "items": FAULT}]}),
     }
 
 
-def decision(model: Model) -> Schema:
-    """What can be decided."""
-    return {"enum": model.actions} if model.actions else {"type": "number"}
-
-
-def row(model: Model) -> Schema:
-    """A row: every column with type, range, categories and an example; other columns are not looked at."""
-    columns = {c.name: c.schema() for c in model.columns}
+def row(release: Release) -> Schema:
+    """A row: every column with type, range, categories and an example; others are not looked at."""
+    fields = row_schema(release).fields
     return {
         "type": "object",
-        "required": [c.name for c in model.columns if c.required],
-        "properties": columns,
+        "required": [field.name for field in fields if field.required],
+        "properties": {field.name: field.json_schema() for field in fields},
     }
 
 

@@ -1,4 +1,4 @@
-"""What serves now: champion, challenger and the running experiment, looked up again and again; changes take place at once."""
+"""Hot reload: champion, challenger and the running experiment, looked up again and again."""
 
 import json
 import logging
@@ -10,16 +10,32 @@ import sqlalchemy as sa
 from ..errors import Refusal
 from ..model.registry import aliases
 from ..store.committer import Committer
-from ..store.database import connect, ready
-from ..store.database import open as opened
-from ..store.experiments import Experiment, running
-from .model import Model, loaded
+from ..store.database import connect, open_decisions
+from ..store.database import fault_of as database_fault
+from ..store.experiments import Experiment, current_experiment
+from .model import Model, load_model
 
 LOG = logging.getLogger("ml_workflow.serve")
 
 
+def warn(fault: str) -> None:
+    """Write a fault that no request tells into the log."""
+    LOG.warning(json.dumps({"fault": fault}))
+
+
+def logged(fault: str, before: str) -> str:
+    """The fault, written into the log where there is one and it is new."""
+    if fault and fault != before:
+        warn(fault)
+    return fault
+
+
 class Live:
-    """The models and the experiment of a task. A new version is loaded beside the old one and takes its place; no request waits for it."""
+    """The models and the experiment of a task, as they are now.
+
+    A new version is loaded beside the old one and takes its place; no request waits for it.
+    `fault` and `registry_fault` say what is wrong with database and registry, "" if nothing.
+    """
 
     def __init__(self, task: str, url: str) -> None:
         connect(url).dispose()  # refuses what is no address
@@ -31,24 +47,24 @@ class Live:
         self.committer: Committer | None = None
         self.fault = self.registry_fault = ""
         self._stop = threading.Event()
-        self.registry_fault = self._told(self._take_versions(), "")
-        self._look_up()
+        self.registry_fault = logged(self._take_versions(), "")
+        self.look_up_experiment()
 
     @property
     def model(self) -> Model:
         """What /predict answers with: the champion, or while there is none the challenger."""
-        found = self.champion or self.challenger
-        assert found is not None
-        return found
+        model = self.champion or self.challenger
+        assert model is not None
+        return model
 
     def ready(self) -> str:
         """ "" when decisions can be made and written now, else why not."""
-        return ready(self.engine) if self.engine else self.fault
+        return database_fault(self.engine) if self.engine else self.fault
 
     def follow(self) -> None:
         """Look up versions and experiment again and again, until `close`."""
-        for look, seconds in ((self._look_up, 0.5), (self._look_up_versions, 1.0)):
-            threading.Thread(target=self._follow, args=(look, seconds), daemon=True).start()
+        for look_up, seconds in ((self.look_up_experiment, 0.5), (self.look_up_versions, 1.0)):
+            threading.Thread(target=self._repeat, args=(look_up, seconds), daemon=True).start()
 
     def close(self) -> None:
         """Follow no longer; what waits is written."""
@@ -56,59 +72,57 @@ class Live:
         if self.committer:
             self.committer.close()
 
-    def _follow(self, look: Callable[[], None], seconds: float) -> None:
+    def _repeat(self, look_up: Callable[[], None], seconds: float) -> None:
         while not self._stop.wait(seconds):
-            look()
+            look_up()
 
-    def _look_up(self) -> None:
-        """The database, once it is there, and the experiment; the one known stays while the database does not answer."""
-        said = ""
-        try:
-            if self.engine is None:
-                self.engine = opened(self.url)
-                self.committer = Committer(self.engine)
-            self.experiment = running(self.engine, self.task)
-        except Refusal as refusal:
-            said = str(refusal)
-        except Exception as error:  # a thread that ended would not hear of an experiment's end
-            said = f"The experiment could not be looked up: {type(error).__name__}."
-        self.fault = self._told(said, self.fault)
+    def look_up_experiment(self) -> None:
+        """Take the experiment that runs; the one known stays while the database does not answer."""
+        self.fault = logged(look_up_fault(self._take_experiment, "experiment"), self.fault)
 
-    def _look_up_versions(self) -> None:
-        said = ""
-        try:
-            said = self._take_versions()
-        except Refusal as refusal:
-            said = str(refusal)
-        except (
-            Exception
-        ) as error:  # a thread that ended would leave an old version serving for good
-            said = f"The registry could not be looked up: {type(error).__name__}."
-        self.registry_fault = self._told(said, self.registry_fault)
+    def look_up_versions(self) -> None:
+        """Take champion and challenger; those known stay while the registry does not answer."""
+        self.registry_fault = logged(
+            look_up_fault(self._take_versions, "registry"), self.registry_fault
+        )
+
+    def _take_experiment(self) -> str:
+        """Open the database once it is there, and read the experiment."""
+        if self.engine is None:
+            self.engine = open_decisions(self.url)
+            self.committer = Committer(self.engine)
+        self.experiment = current_experiment(self.engine, self.task)
+        return ""
 
     def _take_versions(self) -> str:
-        """Load champion and challenger; why a challenger beside the champion cannot be loaded, "" where all are."""
-        found, made, said = aliases(self.task), dict[str, Model](), ""
-        if not {"champion", "challenger"} & found.keys():
-            raise Refusal(
-                f"No version of {self.task!r} is champion or challenger: promote one by `ml-workflow promote {self.task} VERSION`."
-            )
+        """Load champion and challenger; why a challenger beside the champion cannot be, or ""."""
         known = {model.version: model for model in (self.champion, self.challenger) if model}
-        for number in dict.fromkeys(
-            found[alias] for alias in ("champion", "challenger") if alias in found
-        ):
+        numbers, models, fault = aliases(self.task), dict[str, Model](), ""
+        for alias in ("champion", "challenger"):
+            number = numbers.get(alias, "")
+            if not number or number in models:
+                continue
             try:
-                made[number] = known.get(number) or loaded(self.task, number)
+                models[number] = known.get(number) or load_model(self.task, number)
             except Refusal as refusal:
-                if not made:  # nothing else serves
+                if not models:  # nothing else serves
                     raise
-                said = str(refusal)
-        self.champion, self.challenger = (
-            made.get(found.get(alias, "")) for alias in ("champion", "challenger")
-        )
-        return said
+                fault = str(refusal)
+        if not models:
+            raise Refusal(
+                f"No version of {self.task!r} is champion or challenger: "
+                f"promote one by `ml-workflow promote {self.task} VERSION`."
+            )
+        self.champion = models.get(numbers.get("champion", ""))
+        self.challenger = models.get(numbers.get("challenger", ""))
+        return fault
 
-    def _told(self, said: str, before: str) -> str:
-        if said and said != before:
-            LOG.warning(json.dumps({"fault": said}))
-        return said
+
+def look_up_fault(look_up: Callable[[], str], what: str) -> str:
+    """What is wrong after a look-up, "" if nothing; a thread that ended would look up no more."""
+    try:
+        return look_up()
+    except Refusal as refusal:
+        return str(refusal)
+    except Exception as error:
+        return f"The {what} could not be looked up: {type(error).__name__}."

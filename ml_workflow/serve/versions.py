@@ -7,41 +7,32 @@ import pandas as pd
 from ..model.registry import Version, versions
 from ..store.run import reports
 
+NET = "net_value_per_month"
+
 
 def table(task: str) -> pd.DataFrame:
-    """A row a version, the newest first: version, alias, run, net value a month with its interval, metric, live from."""
+    """A row a version, the newest first; every cell is text."""
     return pd.DataFrame([_row(version) for version in versions(task)])
 
 
 def _row(version: Version) -> dict[str, str]:
-    net = _interval(version.run) or [
-        version.figures[name] for name in ("net_value_per_month",) if name in version.figures
-    ]
-    others = {
-        name: value for name, value in version.figures.items() if name != "net_value_per_month"
-    }
+    since = version.champion_since
     return {
         "version": version.number,
         "alias": ", ".join(version.aliases),
         "run": version.run,
-        "net value a month": " to ".join(f"{bound:,.0f}" for bound in net[::2])
-        + (f" ({net[1]:,.0f})" if len(net) > 1 else ""),
-        "metric": ", ".join(f"{name} {value:.4g}" for name, value in others.items()),
-        "live from": f"{version.champion_since:%Y-%m-%d %H:%M} UTC"
-        if version.champion_since
-        else "",
+        "net value a month": _net_value(version),
+        "metric": ", ".join(f"{k} {v:.4g}" for k, v in version.figures.items() if k != NET),
+        "live from": f"{since:%Y-%m-%d %H:%M} UTC" if since else "",
     }
 
 
-def _interval(run: str) -> list[float]:
-    """[lower, estimate, upper] as the run's record has it; nothing where the run is no longer here."""
-    path = reports() / run / "run.json"
-    stages = json.loads(path.read_text(encoding="utf-8"))["stages"] if run and path.exists() else []
-    return next(
-        (
-            s["verdict"]["figures"]["net_value_per_month"]
-            for s in stages
-            if s["name"] == "04_scale" and s.get("verdict")
-        ),
-        [],
-    )
+def _net_value(version: Version) -> str:
+    """Lower to upper bound with the estimate, as the run's record has it; else the estimate."""
+    path = reports() / version.run / "run.json"
+    if version.run and path.exists():
+        for stage in json.loads(path.read_text(encoding="utf-8"))["stages"]:
+            if stage["name"] == "04_scale" and stage.get("verdict"):
+                lower, estimate, upper = stage["verdict"]["figures"][NET]
+                return f"{lower:,.0f} to {upper:,.0f} ({estimate:,.0f})"
+    return f"{version.figures[NET]:,.0f}" if NET in version.figures else ""

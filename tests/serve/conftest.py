@@ -1,21 +1,74 @@
-"""A project of its own whose registry holds the finished run's release as champion, and the API over it."""
+"""Projects that serve a release of each kind of target, fitted here in seconds, and the API over it."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import pytest
+from catboost import CatBoostClassifier
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier, VotingRegressor
+from xgboost import XGBClassifier, XGBRegressor
 
+from ml_workflow.data.contract import Contract
+from ml_workflow.data.features import feature_step
+from ml_workflow.data.joins import inputs
+from ml_workflow.decision.kinds import kind_of
+from ml_workflow.decision.process import usual_action
+from ml_workflow.model.fitting import scored
 from ml_workflow.model.registry import promote, register
-from ml_workflow.model.release import contents, digest_of
+from ml_workflow.model.release import Card, contents, digest_of, keep_release
+from ml_workflow.model.vectorizing import vectorized
 from ml_workflow.serve.app import application
-from ml_workflow.serve.keys import keys_from
 from ml_workflow.serve.reload import Live
+from ml_workflow.serve.rows import Row, as_json
+from ml_workflow.store.files import write_json
+from ml_workflow.task.file import as_task, read_task, write_task
 from tests.conftest import ROOT, surroundings
+from tests.serve import dataset
 
-ADMIN = "secret-of-the-admin"
-KEYS = f"boss:admin:{ADMIN} shop:predict:secret-of-the-shop books:outcomes:secret-of-the-books"
+SEXES = {
+    "name": "sexes",
+    "question": "Is this penguin male?",
+    "unit": "row",
+    "sources": [{"name": "penguins", "uri": "data/penguins.csv.gz"}],
+    "target": {"column": "sex", "kind": "binary", "positive": "male"},
+    "features": "area",
+    "private": ["fee", "island"],
+    "value": {"act": {"positive": "fee", "negative": -5}, "leave": {"positive": 0, "negative": 0}},
+}
+MASSES = SEXES | {
+    "name": "masses",
+    "question": "How heavy is this penguin?",
+    "target": {"column": "body_mass_g", "kind": "regression"},
+    "exclude": ["fee"],
+    "private": [],
+    "current_process": {"describe": "A guess.", "decide": "fee * 1000"},
+    "value": {"over": 3, "under": 2},
+}
+TREES: dict[str, Any] = {"n_estimators": 10, "n_jobs": 1, "verbosity": 0}
+ESTIMATORS = {
+    "penguins": VotingClassifier(
+        [
+            ("a", LGBMClassifier(**TREES | {"verbosity": -1})),
+            ("b", XGBClassifier(**TREES)),
+            ("c", HistGradientBoostingClassifier(max_iter=2)),
+        ],
+        voting="soft",
+        weights=[3, 2, 1],
+    ),
+    "sexes": CatBoostClassifier(iterations=20, verbose=0, allow_writing_files=False),
+    "masses": VotingRegressor(
+        [("a", LGBMRegressor(**TREES | {"verbosity": -1})), ("b", XGBRegressor(**TREES))],
+        weights=[1, 3],
+    ),
+}
 
 
 class Home(NamedTuple):
@@ -26,31 +79,116 @@ class Home(NamedTuple):
     run: Path
     live: Live
 
+    @property
+    def holdout(self) -> pd.DataFrame:
+        """Rows that the release was not fitted on."""
+        return pd.read_parquet(self.run / "files" / "holdout.parquet")
 
-@pytest.fixture(scope="session")
-def home(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A project that serves the penguins."""
-    return home_of(finished, "penguins", tmp_path_factory.mktemp("home"))
+
+@contextmanager
+def project(folder: Path, env: dict[str, str]) -> Iterator[None]:
+    """What happens within a project."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        yield
+
+
+def run_of(name: str, folder: Path) -> Path:
+    """The folder of a run with a release of a task, its task, its contract and its holdout."""
+    (folder / "ml_workflow").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "serve" / "dataset.py", folder / "ml_workflow")
+    shutil.copy(ROOT / "settings.ini", folder)
+    task = {
+        "penguins": read_task(ROOT / "tasks" / "penguins.yaml"),
+        "sexes": as_task(SEXES, "sexes"),
+        "masses": as_task(MASSES, "masses"),
+    }[name]
+    table = pd.read_csv(ROOT / "data" / "penguins.csv.gz").rename_axis("row").reset_index()
+    if name != "penguins":
+        table = table.dropna(subset=task.target.column).assign(ringed=lambda t: t["year"] > 2007)
+        seen = pd.Timestamp("2007-01-01T10:30") + pd.to_timedelta(table["row"], unit="D")
+        table["seen"] = seen.mask(table["row"] % 11 == 0)
+        table["fee"] = table["row"] % 7 + 1.5
+    held = table["row"] % 4 == 0
+    development, holdout = table[~held], table[held].reset_index(drop=True)
+    kind = kind_of(task, table[task.target.column])
+    files = folder / "files"
+    write_task(files / "task.yaml", task)
+    write_json(files / "contract.json", Contract.learned(task, development).as_json())
+    holdout.to_parquet(files / "holdout.parquet", index=False)
+    with project(folder, {}):
+        features = feature_step(task, dataset)
+        numbers = features(inputs(task, development))
+        model = vectorized(ESTIMATORS[name])
+        model.fit(numbers, kind.encode(kind.outcomes(development)))
+        hidden = sorted(set(task.private) - set(numbers))
+        examples = holdout.drop(columns=hidden).head(50)
+        scores = scored(model, features(holdout)[list(numbers)])
+        promised = pd.DataFrame(scores[:50]).add_prefix("promised_")
+        card = Card(
+            task=name,
+            run=folder.name,
+            steps=["blend"],
+            features=bool(task.features),
+            inputs=list(numbers),
+            classes=kind.classes,
+            measure=kind.measure,
+            out_of_fold=0.25,
+            rows=len(development),
+            residuals=kind.residual_quantiles(scores, kind.outcomes(holdout)),
+            usual=usual_action(kind, development),
+        )
+        keep_release(files / "release", model, card, files, examples.join(promised))
+    return folder
+
+
+def register_run(run: Path, task: str, figures: dict[str, float] | None = None) -> str:
+    """Register a run's release as the challenger; its version."""
+    release = run / "files" / "release"
+    digest = digest_of(contents(release))
+    return register(task, release, digest, {}, figures or {}, {"run": run.name})
 
 
 def home_of(run: Path, task: str, folder: Path) -> Home:
     """A project whose champion is a run's release."""
     shutil.copy(ROOT / "settings.ini", folder)
-    env = surroundings(folder) | {
-        "PYTHONPATH": str(ROOT),
-        "ML_WORKFLOW_DATABASE": f"sqlite:///{folder}/decisions.db",
-    }
-    release = run / "files" / "release"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in ("ML_WORKFLOW_REPORTS", "MLFLOW_TRACKING_URI"):
-            patch.setenv(name, env[name])
-        register(
-            task, release, digest_of(contents(release)), {}, {"log_loss": 0.25}, {"run": run.name}
-        )
-        promote(task, "challenger")
+    database = {"ML_WORKFLOW_DATABASE": f"sqlite:///{folder}/decisions.db"}
+    env = surroundings(folder) | {"PYTHONPATH": str(ROOT)} | database
+    with project(folder, env):
+        promote(task, register_run(run, task))
         live = Live(task, env["ML_WORKFLOW_DATABASE"])
     return Home(folder, env, run, live)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run of each kind of target."""
+    return {name: run_of(name, tmp_path_factory.mktemp(name)) for name in ESTIMATORS}
+
+
+@pytest.fixture(scope="session")
+def homes(
+    runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Home]]:
+    """A project that serves each kind of target."""
+    made = {name: home_of(runs[name], name, tmp_path_factory.mktemp("home")) for name in runs}
+    yield made
+    for home in made.values():
+        home.live.close()
+
+
+@pytest.fixture
+def home(homes: dict[str, Home]) -> Home:
+    """The project that serves the penguins."""
+    return homes["penguins"]
+
+
+@pytest.fixture(params=list(ESTIMATORS))
+def each(request: pytest.FixtureRequest, homes: dict[str, Home]) -> Home:
+    """The project that serves each kind of target."""
+    return homes[request.param]
 
 
 @pytest.fixture
@@ -60,13 +198,13 @@ def api(home: Home) -> FastAPI:
 
 
 @pytest.fixture
-def guarded(home: Home) -> FastAPI:
-    """The API with keys."""
-    return application(home.live, keys_from(KEYS))
+def client(api: FastAPI) -> TestClient:
+    """A client of the API without keys."""
+    return TestClient(api)
 
 
 @pytest.fixture
-def row(home: Home) -> dict[str, Any]:
+def row() -> Row:
     """A sound row."""
     return {
         "island": "Biscoe",
@@ -77,3 +215,11 @@ def row(home: Home) -> dict[str, Any]:
         "sex": "male",
         "year": 2008,
     }
+
+
+def as_rows(frame: pd.DataFrame) -> list[Row]:
+    """A frame's rows as JSON brings them."""
+    return [
+        {str(name): as_json(value) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]

@@ -108,7 +108,9 @@ def test_each_unit_is_served_by_its_arm_and_keeps_it(
             a["by"] == "current",
             True,
         )
-    shadowed = read_decision(live.engine, next(a["id"] for a in answers if a["arm"] == "release")).score
+    shadowed = read_decision(
+        live.engine, next(a["id"] for a in answers if a["arm"] == "release")
+    ).score
     assert isinstance(shadowed, dict) == shadow
     kill(live.engine, "first")
     live._look_up()
