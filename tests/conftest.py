@@ -27,7 +27,7 @@ PASSWORD = "wrong-horse-7"
 ROOT = Path(__file__).parent.parent
 # The longest files come first, so that no worker is left alone with one in the end.
 SLOW_ROOMS = ["whole", "run", "operate", "serve"]
-SLOW_FIXTURES = {"finished", "browser", "postgres"}
+SLOW_FIXTURES = {"finished", "browser", "postgres", "scheduler"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -225,11 +225,9 @@ def as_number(value: Any) -> float | None:
     return None if math.isnan(number) else float(number)
 
 
-def _number_field(column: Column, multiple: float | None = None) -> CoreSchema:
+def _number_field(column: Column) -> CoreSchema:
     low, high = column.bounds
-    return core_schema.float_schema(
-        ge=low, le=high, multiple_of=multiple, strict=True, allow_inf_nan=False
-    )
+    return core_schema.float_schema(ge=low, le=high, strict=True, allow_inf_nan=False)
 
 
 def _integer_field(column: Column) -> CoreSchema:
@@ -238,7 +236,15 @@ def _integer_field(column: Column) -> CoreSchema:
     whole = core_schema.int_schema(ge=math.ceil(low), le=math.floor(high), strict=True)
     if not column.nullable:
         return whole
-    return core_schema.union_schema([whole, _number_field(column, 1)], mode="left_to_right")
+    decimal = core_schema.no_info_after_validator_function(_is_whole, _number_field(column))
+    return core_schema.union_schema([whole, decimal], mode="left_to_right")
+
+
+def _is_whole(value: float) -> float:
+    """The value, or a ValueError; pydantic's own multiple_of lets pass what is nearly one."""
+    if value % 1:
+        raise ValueError(value)
+    return value
 
 
 def _text_field(column: Column) -> CoreSchema:

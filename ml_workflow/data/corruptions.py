@@ -88,7 +88,9 @@ NUMBERS: dict[str, Change] = {
     ),
     "infinite in a few rows": decimals(lambda c, rng: c.mask(some(c, rng, 0.01), np.inf)),
     "cut off at the median": decimals(lambda c, _: c.clip(upper=c.median())),
-    "noise of the column's own size": decimals(lambda c, rng: c + rng.normal(0, c.std(), len(c))),
+    "noise of the column's own size": (
+        lambda c, rng: c.astype(float) + rng.normal(0, float(c.std()), len(c))
+    ),
     "rows of one column shuffled": lambda c, rng: pd.Series(
         rng.permutation(c.to_numpy()), index=c.index
     ),

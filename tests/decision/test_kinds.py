@@ -1,0 +1,113 @@
+"""The three kinds of target keep what every caller relies on, whatever the outcomes and scores."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml_workflow.decision.kinds import Array, Kind, kind_of
+from ml_workflow.errors import Refusal
+from tests.decision.tasks import task_of
+
+KINDS = ["binary", "multiclass", "regression"]
+LABELS = {"binary": [0, 1], "multiclass": ["a", "b", "Ünï"], "regression": [-3.5, 0.0, 1e6]}
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> tuple[Kind, pd.DataFrame, Array]:
+    """A kind, rows with an outcome, and scores of the shape that the kind has."""
+    name = draw(st.sampled_from(KINDS))
+    labels = draw(st.lists(st.sampled_from(LABELS[name]), min_size=1, max_size=8))
+    kind, frame = kind_of(task_of(name), LABELS[name]), pd.DataFrame({"y": labels})
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    shares = rng.dirichlet(np.ones(max(1, len(kind.classes))) / 9, len(labels))
+    columns = kind.choose(shares, rng.normal(0, 1e3, (len(labels), 1)))
+    return kind, frame, columns if len(kind.score_names) > 1 else columns[:, -1]
+
+
+@given(scored())
+@settings(max_examples=60, deadline=None)
+def test_outcomes_come_back_and_what_is_scored_can_be_judged_and_decided(
+    case: tuple[Kind, pd.DataFrame, Array],
+) -> None:
+    kind, frame, scores = case
+    outcomes = kind.outcomes(frame)
+    assert kind.decode(kind.encode(outcomes)) == outcomes.tolist()
+    losses = kind.losses(scores, outcomes)
+    assert losses.shape == (len(frame),) and np.isfinite(losses).all() and (losses >= 0).all()
+    actions = kind.decide(frame, scores, kind.residual_quantiles(np.zeros(5), np.arange(5.0)))
+    assert actions.shape == (len(frame),)
+    assert set(actions) <= set(kind.choose(kind.decisions, actions))
+    for worth in (kind.value(frame, actions, outcomes), kind.expected_value(frame, scores)):
+        assert worth.shape == (len(frame),) and np.isfinite(worth).all()
+    assert len(kind.cases(actions, outcomes)) == len(kind.is_right(actions, outcomes)) == len(frame)
+
+
+@given(scored())
+@settings(max_examples=30, deadline=None)
+def test_what_was_decided_is_scored_as_certain(case: tuple[Kind, pd.DataFrame, Array]) -> None:
+    kind, frame, scores = case
+    actions = kind.decide(frame, scores)
+    assert kind.decide(frame, kind.certain(actions)).tolist() == actions.tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "words"),
+    [
+        ("binary", [0, 0], "target.positive is 1, which is not in 'y'"),
+        ("binary", [1, 1], "one value only"),
+        ("multiclass", ["a", "a"], "one value only"),
+        ("regression", [2.0, 2.0], "one value only"),
+        ("regression", ["a", "b"], "holds text, not numbers"),
+    ],
+)
+def test_outcomes_that_nothing_can_be_learned_from_are_refused(
+    kind: str, column: list[Any], words: str
+) -> None:
+    with pytest.raises(Refusal, match=words):
+        kind_of(task_of(kind), column).check(pd.DataFrame({"y": column}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcomes", "least", "refused"),
+    [
+        ("binary", [0] * 9 + [1] * 5, 5, False),
+        ("binary", [0] * 9 + [1] * 4, 5, True),
+        ("binary", [0] * 9, 0, True),
+        ("binary", [], 0, True),
+        ("regression", [1.0] * 5, 5, False),
+        ("regression", [1.0] * 4, 5, True),
+    ],
+)
+def test_a_part_needs_examples_of_each_class(
+    kind: str, outcomes: list[float], least: int, refused: bool
+) -> None:
+    if not refused:
+        return kind_of(task_of(kind)).check_part("holdout", np.array(outcomes), 20, least)
+    with pytest.raises(Refusal, match=r"The holdout has only \d examples of .* \(20 rows in all\)"):
+        kind_of(task_of(kind)).check_part("holdout", np.array(outcomes), 20, least)
+
+
+@pytest.mark.parametrize(("over", "under", "share"), [(1, 9, 0.9), (4, 1, 0.2), (1, 1, 0.5)])
+def test_the_quantile_of_the_residuals_earns_more_than_the_mean_where_costs_differ(
+    over: float, under: float, share: float
+) -> None:
+    rng = np.random.default_rng(0)
+    kind = kind_of(task_of("regression", value={"over": over, "under": under}))
+    scores, errors = rng.uniform(50, 100, 4000), rng.exponential(20, (2, 4000)) - 20
+    frame, outcomes = pd.DataFrame({"x": scores}), scores + errors[1]
+    actions = kind.decide(frame, scores, kind.residual_quantiles(scores, scores + errors[0]))
+    assert actions[0] - scores[0] == pytest.approx(np.quantile(errors[0], share), abs=1.0)
+    worth = [kind.value(frame, taken, outcomes).mean() for taken in (actions, scores)]
+    assert worth[0] > worth[1]
+    np.testing.assert_array_equal(kind.decide(frame, scores), scores)
+
+
+def test_the_quantile_follows_costs_that_differ_by_row() -> None:
+    costs = {"over": 1, "under": "case when x > 0 then 9 else 1 end"}
+    kind, frame = kind_of(task_of("regression", value=costs)), pd.DataFrame({"x": [-1.0, 1.0]})
+    actions = kind.decide(frame, np.zeros(2), list(np.linspace(-50, 50, 101)))
+    np.testing.assert_allclose(actions, [0.0, 40.0])

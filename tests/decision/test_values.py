@@ -1,0 +1,27 @@
+"""Amounts become decisions: the one that is expected to earn most."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml_workflow.decision.values import best_decisions, decision_values, expected_values
+from ml_workflow.errors import Refusal
+
+FRAME = pd.DataFrame({"amount": [100.0, 10.0]})
+AMOUNTS = {
+    "act": {"negative": -1, "positive": "amount / 2"},
+    "leave": {"negative": 5, "positive": "-amount"},
+}
+
+
+def test_the_decision_is_the_one_expected_to_earn_most_in_its_row() -> None:
+    worth = decision_values(AMOUNTS, ["negative", "positive"], FRAME)
+    assert worth.tolist() == [[[-1, 50], [5, -100]], [[-1, 5], [5, -10]]]
+    expected = expected_values(worth, np.array([[0.9, 0.1], [0.9, 0.1]]))
+    assert expected[0] == pytest.approx([0.9 * -1 + 0.1 * 50, 0.9 * 5 + 0.1 * -100])
+    assert best_decisions(list(AMOUNTS), expected).tolist() == ["act", "leave"]
+
+
+def test_an_outcome_without_a_value_is_refused() -> None:
+    with pytest.raises(Refusal, match="deciding 'act' is worth when 'third' is true"):
+        decision_values(AMOUNTS, ["negative", "third"], FRAME)
