@@ -18,7 +18,7 @@ from ..task.file import read_task, task_path
 
 
 def check_task(name: str) -> tuple[Task, dict[str, int]]:
-    """The task and its counts of rows, or a Refusal that says in a sentence what is wrong with it."""
+    """The task and its counts of rows, or a Refusal that says what is wrong with it."""
     task = read_task(task_path(name))
     frame = examples(task)
     kind = kind_of(task, frame[task.target.column])

@@ -2,5 +2,5 @@
 
 import sys
 
-# jsonschema would compile a grammar for addresses, which notebooks do not need, for two seconds at every start.
+# jsonschema would compile a grammar for addresses, which notebooks do not need, at every start.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

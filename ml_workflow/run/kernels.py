@@ -1,4 +1,4 @@
-"""Jupyter kernels for batch runs: forked from a warm parent where fork is sound, else stock kernels."""
+"""Jupyter kernels for batch runs: forked from a warm parent where fork is sound, else stock."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ START = (
     "import runpy, sys; sys.path = [p for p in sys.path if p]; "
     "runpy.run_path(sys.argv[1], run_name='__main__')"
 )
-"""Runs that file, without the caller's folder or the file's own on the path, and leaves no other trace."""
+"""Runs that file, without the caller's folder or the file's own on the path."""
 NOTEBOOK_ARGUMENTS = ["--HistoryManager.hist_file=:memory:"]
 """What papermill adds to the command of a Python kernel: a kernel prepared with it can be used."""
 STARTED_WITHIN = 120
@@ -38,7 +38,7 @@ STARTED_WITHIN = 120
 
 
 class Child:
-    """A kernel forked by the warm parent, with as much of `subprocess.Popen` as jupyter_client uses.
+    """A kernel forked by the warm parent, with what jupyter_client uses of `subprocess.Popen`.
 
     Its lease is a connection to the parent, which ends the kernel when it closes.
     """
@@ -113,7 +113,7 @@ class Child:
 
 
 class Kernels:
-    """The kernels of a run: forked from its warm parent, or stock. Processes may share a directory's parent."""
+    """The kernels of a run: stock, or forked from the warm parent that listens in the directory."""
 
     def __init__(self, directory: Path, warm: bool) -> None:
         self.directory, self.warm = directory, warm
@@ -144,7 +144,7 @@ class Kernels:
 
 
 class IpcManager(AsyncKernelManager):
-    """A stock kernel over ipc: other than TCP ports, its addresses cannot be taken by another process."""
+    """A stock kernel over ipc: its addresses, unlike TCP ports, are taken by no other process."""
 
     kernels: ClassVar[Kernels]
 
@@ -154,7 +154,7 @@ class IpcManager(AsyncKernelManager):
 
 
 class WarmManager(IpcManager):
-    """A kernel forked from the warm parent, if the notebook asks for a kernel of this very Python."""
+    """A kernel forked from the warm parent, if the notebook asks for one of this very Python."""
 
     async def _async_pre_start_kernel(  # type: ignore[override]
         self, **options: Any
@@ -183,7 +183,7 @@ class WarmManager(IpcManager):
         return command[0] in named or (program.parent == ours.parent and program.samefile(ours))
 
     async def _async_interrupt_kernel(self) -> None:
-        """An interrupt that comes with the order to shut down waits: it can make an idle kernel miss the order."""
+        """With the order to shut down an interrupt waits, or an idle kernel may miss the order."""
         if not self.shutting_down:
             await super()._async_interrupt_kernel()
 
@@ -211,14 +211,14 @@ class WarmProvisioner(LocalProvisioner):
 
 
 def runtime_directory() -> Path:
-    """A new folder for sockets, private and short: their paths may have no more than some 100 characters."""
+    """A new folder for sockets, private and short: their paths have at most some 100 characters."""
     base = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="kernels-", dir=base if len(base) < 50 else "/tmp"))
 
 
 @contextmanager
 def warm_parent(directory: Path) -> Iterator[None]:
-    """The warm parent, isolated from terminal, notebook and working directory; its kernels end with it.
+    """The warm parent, isolated from terminal and notebook; its kernels end with it.
 
     Linux ends it with the thread that starts it, which should therefore live as long as the run.
     """
@@ -246,7 +246,7 @@ def warm_parent(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def kernels(kind: Literal["auto", "warm", "stock"] = "auto") -> Iterator[Kernels]:
-    """Kernels for a run, none of which outlives it; "auto" is warm where fork is sound, that is on Linux."""
+    """Kernels for a run, none of which outlives it; "auto" is warm on Linux."""
     on_linux = sys.platform == "linux"
     if kind == "warm" and not on_linux:
         raise Refusal(

@@ -1,4 +1,4 @@
-"""A new project from this template: a repository with its own name, task and README, which later takes updates by Copier."""
+"""A new project from this template: a repository of its own, which takes updates by Copier."""
 
 import re
 import shutil
@@ -24,9 +24,10 @@ make lab      # the notebooks in JupyterLab; saving one writes its module of the
 make test     # the project's tests
 ```
 
-You need git, make and Python 3.11 to 3.13; `.venv/bin/ml-workflow doctor` says what is missing on this machine.
+You need git, make and Python 3.11 to 3.13; `.venv/bin/ml-workflow doctor` says what is missing.
 
-**First** correct the guesses in `tasks/{name}.yaml`, and say how it is decided today and what a decision is worth:
+**First** correct the guesses in `tasks/{name}.yaml`, and say how it is decided today and what a
+decision is worth:
 
 ```yaml
 current_process:
@@ -39,20 +40,25 @@ value:                                  # of one decision; numbers or SQL expres
   decisions_per_month: 1000
 ```
 
-(Three or more classes: `value: {{matrix: {{decided: {{actual: 1}}}}}}`; a number: `value: {{over: 1, under: 2}}`.) Features of your own are a
-function in `nbs/02_dataset.ipynb`, named in the task by `features:`.
+(Three or more classes: `value: {{matrix: {{decided: {{actual: 1}}}}}}`; a number:
+`value: {{over: 1, under: 2}}`.) Features of your own are a function in `nbs/02_dataset.ipynb`,
+named in the task by `features:`.
 
 The table lies in `data/`, which git does not keep: remove `data/.gitignore` if it may.
 
-**Updates.** `.venv/bin/copier update --trust --defaults` brings what the template has improved since. It leaves notebooks,
-the modules exported from them, tasks and data alone, then exports anew and tests that all still fit.
+**Updates.** `.venv/bin/copier update --trust --defaults` brings what the template has improved
+since. It leaves notebooks, the modules exported from them, tasks and data alone, then exports anew
+and tests that all still fit.
 """
 
 
 def new(
     place: Path, name: str, data: str, target: str, query: str | None = None
 ) -> dict[str, Guess]:
-    """Make the repository at `place`, whole or not at all, and give the guesses of its task; a Refusal when something given is wrong."""
+    """Make the repository at `place`, whole or not at all; the guesses of its task.
+
+    Raises Refusal when something given is wrong.
+    """
     place, source = (
         place.expanduser().absolute(),
         data if is_database(data) else str(Path(data).expanduser().absolute()),
@@ -83,10 +89,11 @@ def new(
 
 
 def check(place: Path, name: str) -> None:
-    """Refuse a name that cannot name a package and a task, and a place that is taken or lies in the template."""
+    """Refuse a name that cannot name a package and a task, and a place that is taken or here."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise Refusal(
-            f"--name is {name!r}: a project's name begins with a letter and has letters, digits, - and _."
+            f"--name is {name!r}: "
+            "a project's name begins with a letter and has letters, digits, - and _."
         )
     if place.resolve().is_relative_to(root().resolve()):
         raise Refusal(
@@ -107,20 +114,25 @@ def git(folder: Path, *words: str) -> str:
 
 
 def template_commit() -> str:
-    """The commit that the project is taken from; a Refusal outside the template or a clone of it."""
+    """The commit that the project is taken from; a Refusal outside a clone of the template."""
     if not (root() / "copier.yml").exists():
         raise Refusal(
-            f"{root()} is a project and no template (copier.yml is missing): run `ml-workflow new` in a clone of ml-workflow."
+            f"{root()} is a project and no template (copier.yml is missing): "
+            "run `ml-workflow new` in a clone of ml-workflow."
         )
     if not (root() / ".git").exists():
         raise Refusal(
-            f"{root()} has no git history, so no update could be told from what a project took: clone ml-workflow by git."
+            f"{root()} has no git history, so no update could be told from what a project took: "
+            "clone ml-workflow by git."
         )
     return git(root(), "rev-parse", "HEAD")
 
 
 def copy_template(made: Path, commit: str, answers: dict[str, str]) -> None:
-    """What the commit holds for a project, with Copier's answers, in which the template has the address that others can reach."""
+    """What the commit holds for a project, with Copier's answers.
+
+    In these the template has the address that others can reach.
+    """
     from copier import run_copy
 
     run_copy(str(root()), made, data=answers, vcs_ref=commit, defaults=True, quiet=True)
@@ -134,7 +146,7 @@ def copy_template(made: Path, commit: str, answers: dict[str, str]) -> None:
 
 
 def address(commit: str) -> str:
-    """The template's address without credentials when its remote has the commit, else its folder."""
+    """The template's address without credentials where its remote has the commit, or its folder."""
     if not git(root(), "branch", "--remotes", "--contains", commit, "--list", "origin/*"):
         return str(root())
     url = urlsplit(git(root(), "remote", "get-url", "origin"))
@@ -146,7 +158,7 @@ def address(commit: str) -> str:
 
 
 def keep_table(folder: Path, source: str) -> None:
-    """A copy of the table in data/, which git leaves alone: what is private must not get into a history unasked."""
+    """A copy of the table in data/, which git leaves alone: it may be private."""
     folder.mkdir()
     (folder / ".gitignore").write_text(
         "# Tables stay out of git. Remove this file to keep them in it.\n*\n!.gitignore\n",

@@ -79,7 +79,7 @@ def code_hash(stage: str) -> str:
 
 
 def checked(given: Mapping[str, Any]) -> Parameters:
-    """Values by stage from `name` (every stage that has it) or `stage.name` (one), in their declared types.
+    """Values by stage from `name` (every stage that has it) or `stage.name` (one), typed.
 
     Raises Refusal, before any kernel starts, for a name that no notebook declares or another type.
     """

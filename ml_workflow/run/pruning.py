@@ -16,7 +16,7 @@ class KeptRun(NamedTuple):
 
     record: Record
     size: int
-    """Bytes that no newer run has: files that runs share by hard link count for the newest of them."""
+    """Bytes that no newer run has: files that runs share by hard link count for the newest."""
 
     @property
     def age(self) -> timedelta:
@@ -50,7 +50,7 @@ def size(folder: Path, seen: set[tuple[int, int]]) -> int:
 
 
 def removable(runs: list[KeptRun], newest: int, younger: timedelta) -> list[KeptRun]:
-    """The runs that may go: neither among the newest, nor younger than that, nor what reports/latest names.
+    """The runs that may go: neither among the newest, nor younger, nor what reports/latest names.
 
     What another run reuses of them stays, because hard links share the file itself.
     """

@@ -1,4 +1,4 @@
-"""Taking over what an earlier run made of a stage, where all that the stage depends on is unchanged."""
+"""Taking over what an earlier run made of a stage, where all that it depends on is unchanged."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A run: the stages one after the other, a gate after each, and a record that is true at any moment."""
+"""A run: one stage after the other, a gate after each, a record that is true at any moment."""
 
 import errno
 import hashlib
@@ -63,9 +63,9 @@ class Plan:
 
 
 def run_stages(plan: Plan, pool: Kernels, tell: Tell) -> Record:
-    """Execute the stages of a checked plan in a new folder under reports/; its record, also kept there.
+    """Execute the stages of a checked plan in a new folder under reports/; the run's record.
 
-    Raises Refusal when what was given is wrong and Fault when a stage breaks; the record says so too.
+    Raises Refusal when what was given is wrong and Fault when a stage breaks.
     """
     os.chdir(root())
     record = new_record(plan, new_name(plan.name))
@@ -103,7 +103,7 @@ class Walk:
     tell: Tell = lambda event, stage: None
 
     def walk(self) -> None:
-        """Go from stage to stage until the plan's end, the first stop or a failure; keep the record after each.
+        """Go from stage to stage until the plan's end, the first stop or failure; save the record.
 
         Pages are rendered meanwhile, and are there at the end.
         """

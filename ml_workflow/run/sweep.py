@@ -1,4 +1,4 @@
-"""A sweep: variants of a run, planned as a tree so that what they share runs once, in parallel processes."""
+"""A sweep: variants of a run in parallel processes, and what they share runs once."""
 
 import os
 import time
@@ -55,7 +55,7 @@ class Job(NamedTuple):
 def sweep(
     asked: Sweep, jobs: int, scheduler: str, tell: Callable[[Progress], None]
 ) -> list[Record]:
-    """Run the variants, each to its end whatever becomes of the others; their records, in the file's order.
+    """Run the variants, each to its end whatever becomes of the others; their records, in order.
 
     A variant that an earlier call finished, and whose inputs are unchanged, is kept as it is.
     """
@@ -92,7 +92,7 @@ def plans_of(asked: Sweep) -> list[Plan]:
 
 
 def seconds_left(ends: list[float], remaining: int) -> float | None:
-    """How long the remaining variants will take at the pace at which others ended; None before two have."""
+    """How long the remaining variants take at the pace so far; None before two have ended."""
     return (ends[-1] - ends[0]) / (len(ends) - 1) * remaining if len(ends) > 1 else None
 
 
@@ -109,7 +109,7 @@ def check_logged(logged: list["Future[None]"]) -> None:
 
 
 def finished(asked: Sweep, plans: list[Plan]) -> dict[int, Record]:
-    """The variants, by number, that an earlier call finished and whose inputs are what they were."""
+    """The variants, by number, that an earlier call finished and whose inputs are unchanged."""
     earlier = [record for record in records() if record.outcome != "failed"]
     found = {}
     for number, (plan, variant) in enumerate(zip(plans, asked.variants, strict=True)):
@@ -123,7 +123,7 @@ def finished(asked: Sweep, plans: list[Plan]) -> dict[int, Record]:
 
 
 def is_whole(old: Record, fresh: Record, until: str) -> bool:
-    """Whether a run is of the same variant and went as far as asked, and all that it read is unchanged."""
+    """Whether a run is of this variant, went as far as asked, and all that it read is unchanged."""
     if (old.sweep, old.versions) != (fresh.sweep, fresh.versions):
         return False
     for theirs, ours in zip(old.stages, fresh.stages, strict=True):
@@ -148,7 +148,7 @@ def write_missing_pages(record: Record) -> None:
 def owners(variants: list[Variant], until: str) -> list[tuple[int, int]]:
     """For each variant the earliest one that shares the most stages with it, and how many.
 
-    Stages are counted from the first; a variant that shares none with an earlier one has itself and 0.
+    Stages are counted from the first; a variant that shares none has itself and 0.
     """
     first: dict[str, int] = {}
     found = []
@@ -163,7 +163,7 @@ def owners(variants: list[Variant], until: str) -> list[tuple[int, int]]:
 
 
 class Course:
-    """Variants under way: each begins when the stages that it shares with an earlier one are done."""
+    """Variants under way: each begins when what it shares with an earlier one is done."""
 
     def __init__(
         self, asked: Sweep, plans: list[Plan], ended: dict[int, Record], submit: Submit
@@ -220,7 +220,7 @@ class Course:
         return isinstance(future.exception(), BrokenProcessPool) and self.deaths[number] < ATTEMPTS
 
     def result(self, number: int, future: "Future[Record]") -> Record:
-        """The record that a worker gave back; where it gave none, with the next stage marked as failed."""
+        """The record that a worker gave back; where it gave none, its next stage has failed."""
         if (error := future.exception()) is None:
             return future.result()
         record = self.records[number]

@@ -1,6 +1,6 @@
-"""The warm parent: a process that has imported other people's libraries and forks a Jupyter kernel on demand.
+"""The warm parent: a process that has imported libraries and forks a Jupyter kernel on demand.
 
-Run as a script, never imported, so that no module of the package is loaded, and none is stale, in its kernels."""
+Run as a script, never imported, so that no module of the package is stale in its kernels."""
 
 import atexit
 import contextlib
@@ -64,7 +64,7 @@ LIBRARIES = [
     "catboost",
     "mlflow",
 ]
-"""In the order in which notebooks want them. Importing them starts no Python thread (a test sees to it)."""
+"""In the order in which notebooks want them. Importing them starts no Python thread (tested)."""
 SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36
 RUNNER_DIED = signal.SIGHUP
 GIVEN = set(os.environ)
@@ -118,7 +118,7 @@ class Parent:
     def fork(self, lease: Connection, arguments: list[str]) -> int:
         """Fork a kernel and watch it and its lease."""
         with warnings.catch_warnings():
-            # The libraries' own threads idle until a first computation, which this process never makes.
+            # The libraries' own threads idle until a first computation, which is never made here.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if not pid:
@@ -130,7 +130,7 @@ class Parent:
         return pid
 
     def bury(self, handle: int) -> None:
-        """Tell the client that its kernel has ended, and end and remove what the kernel left behind."""
+        """Tell the client that its kernel has ended; end and remove what the kernel left behind."""
         self.poller.unregister(handle)
         os.close(handle)
         kernel = self.kernels.pop(handle)
@@ -226,7 +226,7 @@ def settle(app: IPKernelApp, cwd: str, env: dict[str, str]) -> None:
 
 
 class Stream(io.TextIOBase):
-    """What libraries take for their console when imported: silent here, and the notebook's stream in a kernel."""
+    """What libraries take for their console: silent here, the notebook's stream in a kernel."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -246,9 +246,9 @@ class Stream(io.TextIOBase):
 def import_quietly(library: str) -> None:
     """Import a library. One that is missing or broken is told by the notebook that imports it."""
     output, errors = Stream("stdout"), Stream("stderr")
-    with contextlib.suppress(Exception), contextlib.redirect_stdout(output):
-        with contextlib.redirect_stderr(errors):
-            importlib.import_module(library)
+    redirected = contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)
+    with contextlib.suppress(Exception), redirected[0], redirected[1]:
+        importlib.import_module(library)
 
 
 def main(listener: int, directory: Path, runner: int) -> None:

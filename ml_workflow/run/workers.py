@@ -18,14 +18,14 @@ from ..errors import Refusal
 from .kernels import Kernels, kernels
 
 PRELOADED = ["ml_workflow.run.sweep", "papermill", "nbconvert.exporters"]
-"""What worker processes need; imported once, and the workers forked from there where fork is sound."""
+"""What worker processes need: imported once, where they are forked."""
 Submit = Callable[..., "Future[Any]"]
 """Takes a function and its arguments, as `Executor.submit` does."""
 
 
 @contextmanager
 def workers(jobs: int, scheduler: str) -> Iterator[Submit]:
-    """What submits a job: to so many processes that share one warm parent, or to a Dask scheduler."""
+    """What submits a job: to so many processes with one warm parent, or to a Dask scheduler."""
     if scheduler:
         with cluster(scheduler) as client:
             yield client.get_executor(pure=False).submit
@@ -81,7 +81,7 @@ _own: Kernels | None = None
 
 
 def begin(directory: Path, warm: bool) -> None:
-    """Set up a worker process: it uses the sweep's kernels, leaves Ctrl-C to the sweep, and ends with it."""
+    """Set up a worker: it uses the sweep's kernels, leaves Ctrl-C to the sweep, ends with it."""
     global _own
     _own = Kernels(directory, warm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

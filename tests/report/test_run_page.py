@@ -40,7 +40,7 @@ def test_the_page_stands_alone_and_its_links_lead_to_pages(finished: Path, opene
     assert len(links) == 7 and all((finished / link).exists() for link in links)
     assert all(
         page.locator("img").evaluate_all(
-            "images => images.map(image => image.alt.startsWith('Figure: ') && image.naturalWidth > 0)"
+            "all => all.map(one => one.alt.startsWith('Figure: ') && one.naturalWidth > 0)"
         )
     )
 

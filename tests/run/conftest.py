@@ -29,7 +29,8 @@ if seed == 99:
     raise Refusal("The seed 99 is refused.")
 time.sleep(pause)
 this.write_json(f"{{number}}.json", seed)
-this.finish("{stage}", Verdict(seed >= 0, f"Seed {{seed}}.", {{"net_value_per_month": [0, seed, 9]}}))
+figures = {{"net_value_per_month": [0, seed, 9]}}
+this.finish("{stage}", Verdict(seed >= 0, f"Seed {{seed}}.", figures))
 """
 
 

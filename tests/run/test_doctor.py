@@ -1,4 +1,4 @@
-"""`ml-workflow doctor` finds what is missing, says how to get it, and tells what only tests need."""
+"""`ml-workflow doctor` finds what is missing, and says how to get it and what only tests need."""
 
 from pathlib import Path
 

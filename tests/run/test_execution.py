@@ -1,4 +1,4 @@
-"""kill -9 at any moment leaves a true record, no process, and a run that goes on to the same end."""
+"""kill -9 at any moment leaves a true record and no process, and the same command goes on."""
 
 import json
 import random

@@ -28,26 +28,34 @@ from ml_workflow.run.workers import begin, own_kernels
 OUTPUTS = [
     """import logging, os, subprocess, sys, time, matplotlib.pyplot as plt, optuna, pandas as pd
 from tqdm import tqdm""",
-    "for i in range(3):\n    print('out', i, flush=True)\n    print('err', i, file=sys.stderr, flush=True)",
+    """for i in range(3):
+    print('out', i, flush=True)
+    print('err', i, file=sys.stderr, flush=True)""",
     "subprocess.run(['echo', 'from another process'])\ntime.sleep(0.5)",
     "os.write(2, b'from the handle')\ntime.sleep(0.5)",
     "display(pd.DataFrame({'a': [1, 2]}))\nprint('between')\n'the value'",
     "fig, ax = plt.subplots()\nax.plot([1, 2])\nplt.show()\nplt.plot([3, 4]);",
     "for _ in tqdm(range(3)):\n    pass",
     "%%bash\necho a magic",
-    "%matplotlib inline\n%precision 3\n__name__, [os.environ.get(name) for name in ('TERM', 'PAGER', 'MPLBACKEND', 'HOME')], sys.stderr.isatty(), os.path.basename(sys.argv[0]), sys.path[0], plt.get_backend()",
+    """%matplotlib inline
+%precision 3
+environment = [os.environ.get(name) for name in ('TERM', 'PAGER', 'MPLBACKEND', 'HOME')]
+program = os.path.basename(sys.argv[0]), sys.path[0]
+__name__, environment, program, sys.stderr.isatty(), plt.get_backend()""",
     "logging.warning('a record')\noptuna.create_study();",
     "try:\n    input('a question')\nexcept Exception as error:\n    print(repr(error))",
     "def fails():\n    1 / 0\nfails()",
 ]
 RUNNER = """
 import signal, sys, papermill
-signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
+# Where tests run in the background, it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ml_workflow.run.kernels import kernels
 with kernels("warm") as pool:
     print(pool.directory, flush=True)
     pool.prepare()
-    papermill.execute_notebook(sys.argv[1], None, kernel_manager_class=pool.manager_class, progress_bar=False)
+    manager = pool.manager_class
+    papermill.execute_notebook(sys.argv[1], None, kernel_manager_class=manager, progress_bar=False)
 """
 DAEMONS = """import subprocess, time
 subprocess.Popen(["sleep", "300"])
@@ -132,7 +140,7 @@ def warm() -> Iterator[Kernels]:
 
 
 def shown(outputs: list[Any]) -> list[Any]:
-    """Outputs in the form in which two runs can be compared: without times, numbers of memory, and colours."""
+    """Outputs in which two runs can be compared: without times, addresses and colours."""
     joined: list[Any] = []
     for output in outputs:
         if output["output_type"] == "stream":
@@ -173,7 +181,8 @@ def test_cells_show_what_they_show_with_a_stock_kernel(warm: Kernels, tmp_path: 
 
 
 def test_every_kernel_draws_other_random_numbers(warm: Kernels, tmp_path: Path) -> None:
-    draw = "import random, numpy as np\nrandom.random(), np.random.rand(), np.random.default_rng().random()"
+    draw = "import random, numpy as np\nown = np.random.default_rng()\n"
+    draw += "random.random(), np.random.rand(), own.random()"
     warm.prepare()
     drawn = [value(warm, tmp_path, draw).strip("()").split(", ") for _ in range(3)]
     for numbers in zip(*drawn, strict=True):
@@ -253,12 +262,12 @@ def test_stock_kernels_take_over_when_the_warm_parent_dies(tmp_path: Path) -> No
         pool.prepare()
         assert wait_until(lambda: warm_parents()[-1].children(), 60)
         marker = uuid4().hex
-        kill = f"import os, signal, subprocess, time\nsubprocess.Popen(['sleep', '300'], env={{'M': '{marker}'}})\n"
+        kill = f"""import os, signal, subprocess, time
+subprocess.Popen(['sleep', '300'], env={{'M': '{marker}'}})
+os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(60)"""
         with pytest.raises(DeadKernelError):
-            execute(
-                pool,
-                notebook(tmp_path, kill + "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"),
-            )
+            execute(pool, notebook(tmp_path, kill))
         assert wait_until(lambda: not marked(marker))
         assert value(pool, tmp_path, "1 + 1") == "2"
 

@@ -1,4 +1,4 @@
-"""A run goes from stage to stage, stops at a gate or a fault, reuses what is unchanged, and says so."""
+"""A run goes from stage to stage, stops at a gate or a fault, and reuses what is unchanged."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Any table: an awkward one runs to a verdict or is refused in a sentence; another target edits only the task."""
+"""Any table runs to a verdict or is refused in a sentence; another target edits only the task."""
 
 import json
 import re
