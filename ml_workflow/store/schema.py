@@ -3,23 +3,15 @@
 Times are seconds since 1970 (UTC).
 """
 
-from typing import Any
+from functools import partial
 
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
-JSON = sa.JSON(none_as_null=True)
-
-
-def text(name: str, *more: Any, **options: Any) -> "sa.Column[str]":
-    """A column of text that is always there, unless said otherwise."""
-    return sa.Column(name, sa.String, *more, **{"nullable": False, **options})
-
-
-def number(name: str, **options: Any) -> "sa.Column[float]":
-    """A column of numbers that are always there, unless said otherwise."""
-    return sa.Column(name, sa.Double, **{"nullable": False, **options})
-
+text = partial(sa.Column, type_=sa.String, nullable=False)
+number = partial(sa.Column, type_=sa.Double, nullable=False)
+json = partial(sa.Column, type_=sa.JSON(none_as_null=True), nullable=False)
+boolean = partial(sa.Column, type_=sa.Boolean, nullable=False, default=False)
 
 experiments = sa.Table(
     "experiments",
@@ -28,9 +20,9 @@ experiments = sa.Table(
     text("task", nullable=True, index=True),
     text("inclusion_salt"),
     text("arm_salt"),
-    sa.Column("phases", JSON, nullable=False),  # one entry a phase, the first is phase 1
-    sa.Column("plan", JSON, nullable=False),
-    sa.Column("shadow", sa.Boolean, nullable=False, default=False),
+    json("phases"),  # one entry a phase, the first is phase 1
+    json("plan"),
+    boolean("shadow"),
     number("killed", nullable=True),
     number("ended", nullable=True),
 )
@@ -60,12 +52,12 @@ decisions = sa.Table(
     text("experiment", sa.ForeignKey("experiments.id"), nullable=True),
     text("arm", nullable=True),
     text("unit"),
-    sa.Column("row", JSON),
+    json("row", nullable=True),
     text("version"),
-    sa.Column("score", JSON),
+    json("score", nullable=True),
     text("action"),
     number("propensity", nullable=True),
-    sa.Column("fallback", sa.Boolean, nullable=False, default=False),
+    boolean("fallback"),
     number("time"),
     sa.Index("ix_decisions_unit_time", "unit", "time"),
     sa.Index("ix_decisions_time", "time"),

@@ -50,20 +50,13 @@ def test_a_decision_comes_back_as_it_was_written(engine: sa.Engine) -> None:
 def test_the_same_key_gives_the_stored_answer_and_another_body_a_conflict(
     engine: sa.Engine,
 ) -> None:
-    one = request("u", "v", key="k")
-    assert write(engine, [one]) == [list(one.decisions)]
-    two, other = request("u", "v", key="k"), request("w", key="k", body="other")
-    again, conflict, (new,) = write(engine, [two, other, request("x")])
-    assert again == list(one.decisions) and new.unit == "x"
-    assert isinstance(conflict, Conflict) and "another body" in str(conflict)
-    assert count(engine) == 3
-
-
-def test_a_key_twice_in_one_group_is_written_once(engine: sa.Engine) -> None:
-    group = [request("u", key="k"), request("u", key="k"), request("u", key="k", body="other")]
-    first, second, conflict = write(engine, group)
-    assert first == second and isinstance(conflict, Conflict)
-    assert count(engine) == 1
+    first, again = request("u", "v", key="k"), request("u", "v", key="k")
+    other = request("w", key="k", body="other")
+    for group in ([first, again, other], [again, other]):  # within a group, and of an earlier one
+        *answers, conflict, (new,) = write(engine, [*group, request("x")])
+        assert all(answer == list(first.decisions) for answer in answers) and new.unit == "x"
+        assert isinstance(conflict, Conflict) and "another body" in str(conflict)
+    assert count(engine) == 4
 
 
 def test_eight_clients_with_the_same_keys_write_each_once(engine: sa.Engine) -> None:
@@ -102,25 +95,18 @@ def test_eight_clients_posting_the_same_outcomes_shuffled_give_one_table(engine:
 
 
 def test_a_stray_is_adopted_when_its_decision_appears(engine: sa.Engine) -> None:
-    late = decided("u")
-    outcomes = [Outcome(5.0, 20.0, 30.0, late.id)]
-    outcomes += [Outcome(value, when, 30.0, unit="u") for value, when in ((6.0, 20.0), (7.0, 9.0))]
-    assert write_outcomes(engine, outcomes) == OutcomeCounts(0, 0, 3, 0)
-    write(engine, [Request([late])])
-    assert (count(engine, schema.outcomes), count(engine, schema.strays)) == (2, 1), (
-        "the event before the decision stays apart"
-    )
-    assert write_outcomes(engine, outcomes) == OutcomeCounts(0, 3, 0, 0)
-
-
-def test_an_outcome_by_unit_belongs_to_the_last_decision_before_the_event(
-    engine: sa.Engine,
-) -> None:
     first, second, third = (decided(time=time) for time in (10.0, 20.0, 30.0))
+    outcomes = [Outcome(5.0, 5.0, 40.0, third.id), Outcome(6.0, 25.0, 40.0, unit="u")]
+    outcomes += [Outcome(7.0, 9.0, 40.0, unit="u")]
+    assert write_outcomes(engine, outcomes) == OutcomeCounts(0, 0, 3, 0)
     write(engine, [Request([first, second, third])])
-    write_outcomes(engine, [Outcome(1.0, 25.0, 40.0, unit="u")])
     with engine.connect() as connection:
-        assert connection.execute(sa.select(schema.outcomes.c.decision)).scalar_one() == second.id
+        rows = connection.execute(sa.select(*schema.outcomes.c["value", "decision"])).all()
+    assert {tuple(row) for row in rows} == {(5.0, third.id), (6.0, second.id)}, (
+        "by unit it is the last decision before the event; the event before all stays apart"
+    )
+    assert count(engine, schema.strays) == 1
+    assert write_outcomes(engine, outcomes) == OutcomeCounts(0, 3, 0, 0)
 
 
 def test_an_outcome_key_used_for_another_value_is_told(engine: sa.Engine) -> None:

@@ -1,105 +1,75 @@
 """The first tables."""
 
+from functools import partial
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "v1"
 down_revision = None
 
+text = partial(sa.Column, type_=sa.String, nullable=False)
+number = partial(sa.Column, type_=sa.Double, nullable=False)
+json = partial(sa.Column, type_=sa.JSON, nullable=False)
+boolean = partial(sa.Column, type_=sa.Boolean, nullable=False)
+
 
 def upgrade() -> None:
     """Make the tables."""
     op.create_table(
         "experiments",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("task", sa.String(), nullable=True),
-        sa.Column("inclusion_salt", sa.String(), nullable=False),
-        sa.Column("arm_salt", sa.String(), nullable=False),
-        sa.Column("phases", sa.JSON(), nullable=False),
-        sa.Column("plan", sa.JSON(), nullable=False),
-        sa.Column("shadow", sa.Boolean(), nullable=False),
-        sa.Column("killed", sa.Double(), nullable=True),
-        sa.Column("ended", sa.Double(), nullable=True),
-        sa.PrimaryKeyConstraint("id"),
+        text("id", primary_key=True),
+        text("task", nullable=True, index=True),
+        text("inclusion_salt"),
+        text("arm_salt"),
+        json("phases"),
+        json("plan"),
+        boolean("shadow"),
+        number("killed", nullable=True),
+        number("ended", nullable=True),
     )
-    op.create_index(op.f("ix_experiments_task"), "experiments", ["task"], unique=False)
-    op.create_table(
-        "requests",
-        sa.Column("key", sa.String(), nullable=False),
-        sa.Column("body", sa.String(), nullable=False),
-        sa.Column("time", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
-    )
+    op.create_table("requests", text("key", primary_key=True), text("body"), number("time"))
     op.create_table(
         "strays",
-        sa.Column("idempotency_key", sa.String(), nullable=False),
-        sa.Column("decision", sa.String(), nullable=True),
-        sa.Column("unit", sa.String(), nullable=True),
-        sa.Column("value", sa.Double(), nullable=False),
-        sa.Column("event_time", sa.Double(), nullable=False),
-        sa.Column("arrival_time", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("idempotency_key"),
+        text("idempotency_key", primary_key=True),
+        text("decision", nullable=True, index=True),
+        text("unit", nullable=True, index=True),
+        number("value"),
+        number("event_time"),
+        number("arrival_time"),
     )
-    op.create_index(op.f("ix_strays_decision"), "strays", ["decision"], unique=False)
-    op.create_index(op.f("ix_strays_unit"), "strays", ["unit"], unique=False)
+    whole = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "decisions",
-        sa.Column(
-            "position",
-            sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-            autoincrement=True,
-            nullable=False,
-        ),
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("request", sa.String(), nullable=True),
-        sa.Column("experiment", sa.String(), nullable=True),
-        sa.Column("arm", sa.String(), nullable=True),
-        sa.Column("unit", sa.String(), nullable=False),
-        sa.Column("row", sa.JSON(), nullable=True),
-        sa.Column("version", sa.String(), nullable=False),
-        sa.Column("score", sa.JSON(), nullable=True),
-        sa.Column("action", sa.String(), nullable=False),
-        sa.Column("propensity", sa.Double(), nullable=True),
-        sa.Column("fallback", sa.Boolean(), nullable=False),
-        sa.Column("time", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["experiment"],
-            ["experiments.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["request"],
-            ["requests.key"],
-        ),
-        sa.PrimaryKeyConstraint("position"),
-        sa.UniqueConstraint("id"),
+        sa.Column("position", whole, primary_key=True),
+        text("id", unique=True),
+        text("request", sa.ForeignKey("requests.key"), nullable=True, index=True),
+        text("experiment", sa.ForeignKey("experiments.id"), nullable=True),
+        text("arm", nullable=True),
+        text("unit"),
+        json("row", nullable=True),
+        text("version"),
+        json("score", nullable=True),
+        text("action"),
+        number("propensity", nullable=True),
+        boolean("fallback"),
+        number("time"),
     )
-    op.create_index(op.f("ix_decisions_request"), "decisions", ["request"], unique=False)
-    op.create_index("ix_decisions_unit_time", "decisions", ["unit", "time"], unique=False)
+    op.create_index("ix_decisions_unit_time", "decisions", ["unit", "time"])
     op.create_table(
         "exposures",
-        sa.Column("experiment", sa.String(), nullable=False),
-        sa.Column("unit", sa.String(), nullable=False),
-        sa.Column("arm_assigned", sa.String(), nullable=False),
-        sa.Column("arm_served", sa.String(), nullable=False),
-        sa.Column("phase", sa.Integer(), nullable=False),
-        sa.Column("time", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["experiment"],
-            ["experiments.id"],
-        ),
-        sa.PrimaryKeyConstraint("experiment", "unit"),
+        text("experiment", sa.ForeignKey("experiments.id"), primary_key=True),
+        text("unit", primary_key=True),
+        text("arm_assigned"),
+        text("arm_served"),
+        sa.Column("phase", sa.Integer, nullable=False),
+        number("time"),
     )
     op.create_table(
         "outcomes",
-        sa.Column("idempotency_key", sa.String(), nullable=False),
-        sa.Column("decision", sa.String(), nullable=False),
-        sa.Column("value", sa.Double(), nullable=False),
-        sa.Column("event_time", sa.Double(), nullable=False),
-        sa.Column("arrival_time", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["decision"],
-            ["decisions.id"],
-        ),
-        sa.PrimaryKeyConstraint("idempotency_key"),
+        text("idempotency_key", primary_key=True),
+        text("decision", sa.ForeignKey("decisions.id"), index=True),
+        number("value"),
+        number("event_time"),
+        number("arrival_time"),
     )
-    op.create_index(op.f("ix_outcomes_decision"), "outcomes", ["decision"], unique=False)
