@@ -1,0 +1,68 @@
+"""The places that evidence comes from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from ml_workflow.experiments.evidence import Evidence
+from ml_workflow.experiments.opening import open_evidence
+from ml_workflow.experiments.plan import Plan
+from ml_workflow.store.database import open_decisions
+from tests.experiments.traffic import ABTEST, NOW, traffic, write
+
+Store = Callable[..., Evidence]
+
+
+def new_database(request: pytest.FixtureRequest, place: Path) -> str:
+    """The address of an empty database of the kind that the request asks for."""
+    if request.param == "sqlite":
+        return f"sqlite:///{place / 'decisions.db'}"
+    return str(request.getfixturevalue("postgres")())
+
+
+def fill(url: str, frame: pd.DataFrame, **experiment: Any) -> str:
+    """Make the tables and write a frame into them."""
+    engine = open_decisions(url)
+    write(engine, frame, Plan(metric="money", units=4_000), **experiment)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "csv", "parquet"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A function that keeps a frame in one of the places evidence comes from, and opens it."""
+
+    def keep(frame: pd.DataFrame) -> Evidence:
+        if request.param in ("sqlite", "postgresql"):
+            url = fill(new_database(request, tmp_path), frame)
+            return open_evidence(url, ABTEST, now=NOW)
+        path = tmp_path / f"evidence.{request.param}"
+        frame = frame.rename(columns={"value": "revenue", "unit": "user"})
+        frame["action act"] = (frame["action"] == "act").astype(float)
+        frame.to_csv(path, index=False) if request.param == "csv" else frame.to_parquet(path)
+        return open_evidence(str(path), ABTEST, mapping="revenue=value, user=unit", now=NOW)
+
+    return keep
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A decisions database with an experiment of 200 units."""
+    return fill(new_database(request, tmp_path), traffic(200))
+
+
+@pytest.fixture
+def change(url: str) -> Callable[[str], None]:
+    """A function that changes that database behind the experiment's back."""
+
+    def run(statement: str) -> None:
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement))
+        engine.dispose()
+
+    return run
