@@ -41,17 +41,10 @@ def test_outcomes_come_back_and_what_is_scored_can_be_judged_and_decided(
     actions = kind.decide(frame, scores, kind.residual_quantiles(np.zeros(5), np.arange(5.0)))
     assert actions.shape == (len(frame),)
     assert set(actions) <= set(kind.choose(kind.decisions, actions))
+    assert kind.decide(frame, kind.certain(actions)).tolist() == actions.tolist()
     for worth in (kind.value(frame, actions, outcomes), kind.expected_value(frame, scores)):
         assert worth.shape == (len(frame),) and np.isfinite(worth).all()
     assert len(kind.cases(actions, outcomes)) == len(kind.is_right(actions, outcomes)) == len(frame)
-
-
-@given(scored())
-@settings(max_examples=30, deadline=None)
-def test_what_was_decided_is_scored_as_certain(case: tuple[Kind, pd.DataFrame, Array]) -> None:
-    kind, frame, scores = case
-    actions = kind.decide(frame, scores)
-    assert kind.decide(frame, kind.certain(actions)).tolist() == actions.tolist()
 
 
 @pytest.mark.parametrize(
@@ -69,26 +62,6 @@ def test_outcomes_that_nothing_can_be_learned_from_are_refused(
 ) -> None:
     with pytest.raises(Refusal, match=words):
         kind_of(task_of(kind), column).check(pd.DataFrame({"y": column}))
-
-
-@pytest.mark.parametrize(
-    ("kind", "outcomes", "least", "refused"),
-    [
-        ("binary", [0] * 9 + [1] * 5, 5, False),
-        ("binary", [0] * 9 + [1] * 4, 5, True),
-        ("binary", [0] * 9, 0, True),
-        ("binary", [], 0, True),
-        ("regression", [1.0] * 5, 5, False),
-        ("regression", [1.0] * 4, 5, True),
-    ],
-)
-def test_a_part_needs_examples_of_each_class(
-    kind: str, outcomes: list[float], least: int, refused: bool
-) -> None:
-    if not refused:
-        return kind_of(task_of(kind)).check_part("holdout", np.array(outcomes), 20, least)
-    with pytest.raises(Refusal, match=r"The holdout has only \d examples of .* \(20 rows in all\)"):
-        kind_of(task_of(kind)).check_part("holdout", np.array(outcomes), 20, least)
 
 
 @pytest.mark.parametrize(("over", "under", "share"), [(1, 9, 0.9), (4, 1, 0.2), (1, 1, 0.5)])
