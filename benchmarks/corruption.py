@@ -30,13 +30,13 @@ def main(name: str) -> None:
     development, holdout = (
         folder.read_frame(f"{part}.parquet", "02_dataset") for part in ("dataset", "holdout")
     )
-    kind, outcomes = release.kind, release.kind.outcomes(development)
+    kind = release.kind
     strengths = folder.read_json("dataset.json", "02_dataset")["strengths"]
     scores = out_of_fold(
         release.estimator,
         release.features(development),
-        kind.encode(outcomes),
-        folds_of(kind, development, outcomes, 3, 0),
+        kind.encode(kind.outcomes(development)),
+        folds_of(kind, development, 3, 0),
     )
     known = np.flatnonzero(~np.isnan(scores.reshape(len(scores), -1)[:, 0]))
     some = np.sort(np.random.default_rng(0).permutation(known)[:8000])

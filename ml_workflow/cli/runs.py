@@ -88,7 +88,7 @@ def sweep(
     check_writable()
     with SweepDisplay(len(asked.variants)) as display:
         records = run_variants(asked, jobs, scheduler, display)
-    failed = [stage for run in records for stage in run.stages if stage.status == "failed"]
+    failed = [run.failure for run in records if run.failure]
     print(
         f"{len(records) - len(failed)} of {len(records)} variants ended without a fault. "
         f"Compare them in {reports() / 'index.html'}"

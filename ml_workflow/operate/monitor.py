@@ -224,8 +224,12 @@ def money(reference: Reference, observation: Observation) -> str:
     if min(len(promise), now.own) < 10 or expected - now.mean <= WORSE * abs(expected):
         return ""
     test = stats.ttest_ind_from_stats(
-        *(now.mean, now.deviation, now.own),
-        *(expected, promise.std(), len(promise)),
+        now.mean,
+        now.deviation,
+        now.own,
+        expected,
+        promise.std(),
+        len(promise),
         equal_var=False,
         alternative="less",
     )

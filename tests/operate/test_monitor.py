@@ -24,7 +24,7 @@ from ml_workflow.operate.monitor import (
 from ml_workflow.operate.simulate import DRIFTS, MONTH, Arrivals, Scenario
 from ml_workflow.operate.traffic import HOUR, OutcomeSums, Traffic
 from ml_workflow.task.file import read_task
-from tests.conftest import ROOT, called
+from tests.conftest import ROOT
 from tests.operate.conftest import Live
 
 SCENARIO = Scenario(pd.DataFrame(), months=2, decisions=1500)
@@ -94,13 +94,6 @@ def test_a_few_rows_beyond_all_that_were_learned_from_are_chance_and_many_are_no
     assert f"broken in 200 of {len(rows):,} rows" in beyond(200)[f"contract, {column}"]
     assert is_chance(5, 5000, 5000, 1) and not is_chance(12, 5000, 5000, 1)
     assert not is_chance(1, 100, 1_000_000, 1)
-
-
-def test_a_decisions_database_that_is_not_there_is_told_in_a_sentence(live: Live) -> None:
-    words = ("monitor", "penguins", "--database", "postgresql://nobody@127.0.0.1:9/x")
-    done = called(*words, env=live.env, cwd=live.project)
-    assert done.returncode == 2 and "does not answer" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def week(hours: dict[int, int]) -> Observation:

@@ -2,12 +2,11 @@
 
 import dataclasses
 import errno
-import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,9 +32,10 @@ from ml_workflow.operate.retrain import (
     without_replaced,
 )
 from ml_workflow.operate.simulate import DRIFTS, MONTH, Scenario
+from ml_workflow.report.records import Stage
 from ml_workflow.store.files import digest
 from ml_workflow.task.file import read_task, write_task
-from tests.conftest import ROOT, newest, record, workflow
+from tests.conftest import ROOT, newest, record
 from tests.operate.conftest import Live
 
 SCENARIO = Scenario(pd.DataFrame(), months=2, decisions=600)
@@ -225,36 +225,23 @@ def test_one_retraining_at_a_time(live: Live) -> None:
     assert state(live) == before
 
 
+def die_at(name: str, event: str, stage: Stage) -> None:
+    """The end of this process when a stage begins."""
+    if (event, stage.name) == ("start", name):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.prove
 @pytest.mark.parametrize("stage", ["00_define", "02_dataset", "04_scale"])
 def test_after_a_kill_midway_the_champion_serves_and_the_next_retraining_works(
     live: Live, stage: str
 ) -> None:
-    before, words = state(live), ("retrain", "penguins", "--database", live.url, *WORDS)
-    command = [sys.executable, "-m", "ml_workflow.cli", *words]
-    running = subprocess.Popen(
-        command,
-        env=live.env,
-        cwd=live.project,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while running.poll() is None and not has_come_to(live, stage):
-        time.sleep(0.05)
-    running.send_signal(signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
-    assert state(live) == before
-    done = workflow(*words, env=live.env, cwd=live.project)
-    assert done.returncode == 3 and "penguins/1 serves on" in done.stdout, done.stdout + done.stderr
-
-
-def has_come_to(live: Live, stage: str) -> bool:
-    """Whether a new run has ended all stages before this one."""
-    for path in Path(live.env["ML_WORKFLOW_REPORTS"]).glob("*/run.json"):
-        if not path.parent.is_symlink():
-            stages = json.loads(path.read_text())["stages"]
-            return all(s["status"] in ("done", "reused") for s in stages if s["name"] < stage)
-    return False
+    before, words = state(live), (live.url, "penguins", QUICK, partial(die_at, stage))
+    process = get_context("spawn").Process(target=retrain, args=words)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and state(live) == before
+    assert "penguins/1 serves on" in retrain(live.url, "penguins", QUICK, quiet).reason
 
 
 @pytest.mark.prove
@@ -275,7 +262,7 @@ def test_a_registry_that_goes_down_midway_leaves_a_record_that_says_so(live: Liv
     database = Path(live.env["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
     away = database.with_suffix(".away")
 
-    def unplug(event: str, stage: Any) -> None:
+    def unplug(event: str, stage: Stage) -> None:
         if (event, stage.name) == ("start", "04_scale"):
             shutil.move(database, away)
             database.mkdir()
