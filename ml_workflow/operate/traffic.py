@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from ..data.columns import numbers_in
 from ..data.contract import Contract
 from ..store.database import reading
 from ..store.decisions import chunks
@@ -192,6 +193,4 @@ def rows_as_given(contract: Contract, sample: pd.DataFrame) -> pd.DataFrame:
     rows = pd.DataFrame(list(sample["row"]))
     others = rows.columns.difference(list(contract), sort=False)
     rows = contract.typed(rows.reindex(columns=[*contract, *others]))
-    numbers = rows[contract.numeric].apply(pd.to_numeric, errors="coerce")
-    readable = (numbers.notna() == rows[contract.numeric].notna()).all()
-    return rows.assign(**numbers.loc[:, readable])
+    return rows.assign(**{name: numbers_in(rows[name]) for name in contract.numeric})
