@@ -112,6 +112,11 @@ class Record(BaseModel):
         return sum(stage.seconds or 0 for stage in self.stages)
 
     @property
+    def failure(self) -> Stage | None:
+        """The stage that failed, where one did."""
+        return next((stage for stage in self.stages if stage.status == "failed"), None)
+
+    @property
     def begun(self) -> list[Stage]:
         """The stages that were begun."""
         return [stage for stage in self.stages if stage.status != "pending"]

@@ -66,9 +66,8 @@ def write_run_page(record: Record) -> Path:
 
 def answer(record: Record) -> str:
     """The last verdict in its own words, or why the run failed."""
-    for stage in record.stages:
-        if stage.error:
-            return f"{TITLES[stage.name]} failed: {stage.error}"
+    if record.failure:
+        return f"{TITLES[record.failure.name]} failed: {record.failure.error}"
     verdicts = list(record.verdicts.values())
     return verdicts[-1].sentence if verdicts else "No stage has ended yet."
 

@@ -3,11 +3,10 @@
 import ctypes.util
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from filecmp import cmpfiles
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,17 +112,8 @@ def database() -> Finding:
     if address := os.environ.get("MLFLOW_TRACKING_URI", ""):
         own = "a database of your own"
         return Finding("MLflow", own if "sqlite" in address else "as MLFLOW_TRACKING_URI says")
-    remedy = "" if migrated(root() / "var" / "mlflow.db") else "rm -f var/mlflow.db && make setup"
-    return Finding("MLflow", "var/mlflow.db", remedy)
-
-
-def migrated(path: Path) -> bool:
-    """Whether a SQLite file has MLflow's tables."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("select version_num from alembic_version").fetchall())
-    except sqlite3.Error:
-        return False
+    there = (root() / "var" / "mlflow.db").exists()
+    return Finding("MLflow", "var/mlflow.db", "" if there else "make setup")
 
 
 def in_step() -> Finding:
@@ -139,9 +129,7 @@ def in_step() -> Finding:
         export = Path(sys.executable).with_name("nbdev-export")
         done = subprocess.run([export], cwd=copy, capture_output=True, text=True)
         names = sorted(file.name for file in (root() / own).glob("*.py"))
-        other = [
-            n for n in names if (root() / own / n).read_bytes() != (copy / own / n).read_bytes()
-        ]
+        other = cmpfiles(root() / own, copy / own, names, shallow=False)[1]
     if done.returncode:
         return Finding("export", done.stderr.strip().splitlines()[-1], "make export")
     if other:

@@ -90,14 +90,8 @@ def first_line(error: PapermillExecutionError) -> str:
 
 
 def death(notebook: Path, error: Exception) -> str:
-    """A sentence on a kernel that died or hung: in which cell, and the last lines it showed."""
-    reason = str(error).removesuffix(".")
+    """A sentence on a kernel that died or hung, and in which cell."""
     cells = nbformat.read(notebook, as_version=4).cells if notebook.exists() else []
-    begun = [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
-    if not begun:
-        return f"the kernel ended before its first cell: {reason}."
-    code = re.sub(r"^#\|.*$", "", begun[-1].source, flags=re.M).strip().partition("\n")[0]
-    text = "".join(output.get("text", "") for output in begun[-1].get("outputs", []))
-    lines = " / ".join(text.strip().splitlines()[-3:])
-    last = f" Its last lines: {lines}" if lines else ""
-    return f"the kernel ended in cell {cells.index(begun[-1]) + 1} ({code!r}): {reason}.{last}"
+    begun = [c for c in cells if c.metadata.get("papermill", {}).get("start_time")]
+    place = f"in cell {len(begun)}" if begun else "before its first cell"
+    return f"the kernel ended {place}: {str(error).removesuffix('.')}."

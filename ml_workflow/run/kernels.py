@@ -175,12 +175,9 @@ class WarmManager(IpcManager):
 
     def is_ours(self) -> bool:
         """Whether the kernel's command is ipykernel on the interpreter that runs now."""
-        command = self.kernel_spec.argv if self.kernel_spec else []
-        if "ipykernel_launcher" not in command:
-            return False
-        program, ours = Path(shutil.which(command[0]) or command[0]), Path(sys.executable)
-        named = {"python", "python3", f"python3.{sys.version_info[1]}"}
-        return command[0] in named or (program.parent == ours.parent and program.samefile(ours))
+        command = self.format_kernel_cmd()
+        ours = Path(command[0]).parent == Path(sys.executable).parent
+        return ours and "ipykernel_launcher" in command
 
     async def _async_interrupt_kernel(self) -> None:
         """With the order to shut down an interrupt waits, or an idle kernel may miss the order."""

@@ -75,9 +75,11 @@ def run_stages(plan: Plan, pool: Kernels, tell: Tell) -> Record:
         pool.prepare()
         earlier = [] if plan.fresh_from == STAGES[0] else records()
         Walk(plan, record, pool, earlier, tell).walk()
-        check_room(record)
-        if record.outcome != "failed":
+        failure = record.failure
+        if failure is None:
             point_latest(record.run)
+        elif "No space left" in failure.error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_run_page(record)
         write_index()
     except OSError as error:
@@ -87,7 +89,11 @@ def run_stages(plan: Plan, pool: Kernels, tell: Tell) -> Record:
             f"The run could not be written to {reports()}: {error.strerror or error}. "
             "Make room or choose another folder by ML_WORKFLOW_REPORTS."
         ) from error
-    check_failure(record)
+    if failure and failure.refused:
+        raise Refusal(failure.error)
+    if failure:
+        where = "The executed notebook shows the cell."
+        raise Fault(f"{failure.name} failed: {failure.error} {where}")
     return record
 
 
@@ -131,7 +137,7 @@ class Walk:
     def is_over(self) -> bool:
         """Whether a stage failed, or a gate said stop and the plan does not go on past it."""
         stopped = self.record.outcome == "stop" and not self.plan.force
-        return stopped or self.record.outcome == "failed"
+        return stopped or self.record.failure is not None
 
     def take(self, stage: Stage) -> None:
         """Reuse what an earlier run made of the stage, or execute it."""
@@ -187,18 +193,3 @@ def versions() -> dict[str, str]:
 def parameters_hash(values: dict[str, Any], task: str) -> str:
     """SHA-256 of a stage's parameters."""
     return hashlib.sha256(json.dumps([values, task], sort_keys=True).encode()).hexdigest()
-
-
-def check_room(record: Record) -> None:
-    """Raise OSError where a stage failed because the disk is full."""
-    if any("No space left" in stage.error for stage in record.stages):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def check_failure(record: Record) -> None:
-    """Raise what a failed stage means: a Refusal for wrong input, else a Fault."""
-    for stage in record.stages:
-        if stage.status == "failed":
-            if stage.refused:
-                raise Refusal(stage.error)
-            raise Fault(f"{stage.name} failed: {stage.error} The executed notebook shows the cell.")

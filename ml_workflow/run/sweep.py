@@ -1,11 +1,11 @@
 """A sweep: variants of a run in parallel processes, and what they share runs once."""
 
+import asyncio
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -26,7 +26,7 @@ from .variants import Sweep, Variant
 from .workers import Submit, own_kernels, workers
 
 ATTEMPTS = 3
-"""How often a variant is started whose worker process dies: it may have been another's fault."""
+"""How often a part is started whose worker process dies: that may be another's fault."""
 
 
 class Progress(NamedTuple):
@@ -62,25 +62,27 @@ def sweep(
     os.chdir(root())
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     with ThreadPoolExecutor(1) as logger, workers(jobs, scheduler) as submit:
-        plans = plans_of(asked)
-        ended = finished(asked, plans)
-        logged = [logger.submit(log, [entry(record) for record in ended.values()])]
-        tell(Progress(len(plans), len(ended), None, None))
-        ends: list[float] = []
+        course = Course(asked, plans_of(asked), submit)
+        total, ends = len(course.plans), list[float]()
+        logged = [logger.submit(log, [entry(record) for record in course.ended.values()])]
+        tell(Progress(total, len(course.ended), None, None))
+
+        def on_end(record: Record) -> None:
+            write_run_page(record)
+            logged.append(logger.submit(log, [entry(record)]))
+            ends.append(time.perf_counter())
+            left = seconds_left(ends, total - len(course.ended))
+            tell(Progress(total, len(course.ended), record, left))
+
         try:
-            for number, record in Course(asked, plans, ended, submit).run():
-                ended[number] = record
-                write_run_page(record)
-                logged.append(logger.submit(log, [entry(record)]))
-                ends.append(time.perf_counter())
-                left = seconds_left(ends, len(plans) - len(ended))
-                tell(Progress(len(plans), len(ended), record, left))
+            asyncio.run(course.run(on_end))
         finally:
-            if sound := [record for record in ended.values() if record.outcome != "failed"]:
+            sound = [record for record in course.ended.values() if record.outcome != "failed"]
+            if sound:
                 point_latest(max(sound, key=lambda record: record.order).run)
             write_index()
         check_logged(logged)
-    return [ended[number] for number in range(len(plans))]
+    return [course.ended[number] for number in range(total)]
 
 
 def plans_of(asked: Sweep) -> list[Plan]:
@@ -163,72 +165,66 @@ def owners(variants: list[Variant], until: str) -> list[tuple[int, int]]:
 
 
 class Course:
-    """Variants under way: each begins when what it shares with an earlier one is done."""
+    """The way of the variants; each begins when what it shares with an earlier one is done."""
 
-    def __init__(
-        self, asked: Sweep, plans: list[Plan], ended: dict[int, Record], submit: Submit
-    ) -> None:
+    def __init__(self, asked: Sweep, plans: list[Plan], submit: Submit) -> None:
         self.asked, self.plans, self.submit, self.began = asked, plans, submit, time.time()
-        self.records = dict(ended)
-        self.waiting = [number for number in range(len(plans)) if number not in ended]
+        self.ended = finished(asked, plans)
+        """The records of the variants that have ended, by number."""
+        self.records = dict(self.ended)
         self.owners = owners(asked.variants, asked.until)
-        self.whole = STAGES.index(asked.until) + 1
-        self.running: dict[Future[Record], tuple[int, int]] = {}
-        self.deaths: Counter[int] = Counter()
+        self.reached: defaultdict[tuple[int, int], asyncio.Event] = defaultdict(asyncio.Event)
+        """By variant and number of stages, that it has done so many, or will not."""
 
-    def run(self) -> Iterator[tuple[int, Record]]:
-        """Run all that wait; number and record of each as it ends."""
-        for number, is_ended in [(n, n in self.records) for n in range(len(self.plans))]:
-            self.release(number, self.whole if is_ended else 0)
-        while self.running:
-            for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-                number, count = self.running.pop(future)
-                if self.died(number, future):
-                    self.start(number, count - 1)
-                    continue
-                record = self.records[number] = self.result(number, future)
-                if count < self.whole and record.outcome == "pending":
-                    self.start(number, count)
-                    self.release(number, count)
-                else:
-                    self.release(number, self.whole)
-                    yield number, record
+    async def run(self, on_end: Callable[[Record], None]) -> None:
+        """Run all variants, and tell of each as it ends."""
+        ways = [asyncio.create_task(self.follow(n)) for n in range(len(self.plans))]
+        for way in asyncio.as_completed(ways):
+            number = await way
+            if number not in self.ended:
+                self.ended[number] = self.records[number]
+                on_end(self.ended[number])
 
-    def release(self, owner: int, count: int) -> None:
-        """Start the variants that wait for so many stages of this one, or for fewer."""
-        for number in self.waiting.copy():
-            if self.owners[number][0] == owner and self.owners[number][1] <= count:
-                self.waiting.remove(number)
-                plan, given = self.plans[number], self.asked.variants[number].given
-                self.records[number] = new_record(plan, new_name(plan.name))
-                self.records[number].sweep = SweepPart(name=self.asked.name, variant=given)
-                self.start(number, 0)
-
-    def start(self, number: int, done: int) -> None:
-        """Submit a variant's next part, from so many stages on, up to where others wait for it."""
-        stops = [count for owner, count in self.owners if owner == number and count > done]
-        count = min([*stops, self.whole])
-        plan = replace(self.plans[number], until=STAGES[count - 1])
+    async def follow(self, number: int) -> int:
+        """Take a variant to its end, with a halt after each number of stages that others share."""
         owner, shared = self.owners[number]
-        donor = self.records[owner] if shared else None
-        job = Job(plan, self.records[number], donor, root(), reports(), self.began)
-        self.running[self.submit(advance, job)] = number, count
+        halts = sorted({count for other, count in self.owners if other == number and count})
+        if number not in self.ended:
+            if shared:
+                await self.reached[owner, shared].wait()
+            plan, given = self.plans[number], self.asked.variants[number].given
+            record = new_record(plan, new_name(plan.name))
+            record.sweep = SweepPart(name=self.asked.name, variant=given)
+            for count in [*halts, STAGES.index(plan.until) + 1]:
+                donor = self.records[owner] if shared else None
+                part = replace(plan, until=STAGES[count - 1])
+                job = Job(part, record, donor, root(), reports(), self.began)
+                record = self.records[number] = await self.result(job)
+                if record.outcome != "pending":
+                    break
+                self.reached[number, count].set()
+        for count in halts:
+            self.reached[number, count].set()
+        return number
 
-    def died(self, number: int, future: "Future[Record]") -> bool:
-        """Whether a variant's process has died and the variant may be tried once more."""
-        self.deaths[number] += isinstance(future.exception(), BrokenProcessPool)
-        return isinstance(future.exception(), BrokenProcessPool) and self.deaths[number] < ATTEMPTS
+    async def result(self, job: Job) -> Record:
+        """The record that a worker gives back; where it gives none, its next stage has failed."""
+        why = ""
+        for _ in range(ATTEMPTS):
+            try:
+                return await asyncio.wrap_future(self.submit(advance, job))
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+        return failed(job.record, why)
 
-    def result(self, number: int, future: "Future[Record]") -> Record:
-        """The record that a worker gave back; where it gave none, its next stage has failed."""
-        if (error := future.exception()) is None:
-            return future.result()
-        record = self.records[number]
-        pending = [stage for stage in record.stages if stage.status == "pending"]
-        [*pending, record.stages[-1]][0].fail(f"{type(error).__name__}: {error}")
-        record.outcome = "failed"
-        record.save()
-        return record
+
+def failed(record: Record, why: str) -> Record:
+    """The record with its next stage marked as failed."""
+    pending = [stage for stage in record.stages if stage.status == "pending"]
+    [*pending, record.stages[-1]][0].fail(why)
+    record.outcome = "failed"
+    record.save()
+    return record
 
 
 @lru_cache(1)

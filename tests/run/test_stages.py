@@ -1,6 +1,5 @@
 """A run goes from stage to stage, stops at a gate or a fault, and reuses what is unchanged."""
 
-import re
 from pathlib import Path
 
 from ml_workflow.store.run import STAGES
@@ -78,11 +77,9 @@ def test_a_fault_has_status_one_and_a_refusal_two_each_in_a_sentence(project: Pr
         assert project.newest.name in index and (project.newest / "index.html").exists()
 
 
-def test_a_kernel_that_dies_is_a_fault_that_names_the_cell_and_its_last_lines(
-    project: Project,
-) -> None:
-    project.write("02_dataset", "print('so far', flush=True)\nimport os; os._exit(7)")
+def test_a_kernel_that_dies_is_a_fault_that_names_the_cell(project: Project) -> None:
+    project.write("02_dataset", "import os\nos._exit(7)")
     done = project.run("--until", "02")
     assert done.returncode == 1 and project.statuses[2] == "failed"
-    assert re.search(r"the kernel ended in cell 3 \(.print\('so far'.*so far", done.stderr)
+    assert "02_dataset failed: the kernel ended in cell 3: " in done.stderr
     project.write("02_dataset", CODE.format(stage=STAGES[2]))
