@@ -48,9 +48,9 @@ def checked_parameters(texts: list[str] | None, file: Path | None = None) -> Any
 
     Raises Refusal for a name or a value that no notebook takes.
     """
-    from ..run.notebooks import checked, from_file, pairs
+    from ..run.notebooks import from_file, pairs, parameters_by_stage
 
-    return checked({**(from_file(file) if file else {}), **pairs(texts or [])})
+    return parameters_by_stage({**(from_file(file) if file else {}), **pairs(texts or [])})
 
 
 def enter_project() -> Path:

@@ -122,6 +122,6 @@ def doctor() -> None:
     for finding in findings():
         tests = ", for tests only" if finding.for_tests else ""
         state = f"missing{tests}: {finding.remedy}" if finding.remedy else "ok"
-        print(f"{finding.name:<17} {finding.found}  {state}", flush=True)
+        print(f"{finding.name:<17} {finding.state}  {state}", flush=True)
         lacking = lacking or bool(finding.remedy and not finding.for_tests)
     raise Exit(3 if lacking else 0)

@@ -79,7 +79,7 @@ def sweep(
     scheduler: Scheduler = "",
 ) -> None:
     """Run every variant of a grid of parameters. What they share runs once."""
-    from ..run.sweep import sweep as run_variants
+    from ..run.sweep import run_sweep
     from ..run.variants import read_sweep
     from ..store.run import reports
     from .screen import SweepDisplay
@@ -87,7 +87,7 @@ def sweep(
     asked = read_sweep(file)
     check_writable()
     with SweepDisplay(len(asked.variants)) as display:
-        records = run_variants(asked, jobs, scheduler, display)
+        records = run_sweep(asked, jobs, scheduler, display)
     failed = [run.failure for run in records if run.failure]
     print(
         f"{len(records) - len(failed)} of {len(records)} variants ended without a fault. "

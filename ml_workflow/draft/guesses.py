@@ -118,8 +118,8 @@ def guess_exclude(others: pd.DataFrame) -> Guess:
             reasons[name] = "is empty" if column.isna().all() else "is constant"
         elif is_key(column) and re.search(r"(^|_)(id|key|uuid)$", str(name).lower()):
             reasons[name] = "is a key"
-    said = "; ".join(f"{name} {why}" for name, why in reasons.items())
-    return Guess(list(reasons), said or "no column is empty, constant or a second key")
+    reason = "; ".join(f"{name} {why}" for name, why in reasons.items())
+    return Guess(list(reasons), reason or "no column is empty, constant or a second key")
 
 
 def name_for(uri: str) -> str:

@@ -155,8 +155,8 @@ class Record(BaseModel):
     @property
     def named_parameters(self) -> dict[str, Any]:
         """What was given, each as `stage.name`."""
-        given = self.parameters.items()
-        return {f"{stage}.{name}": v for stage, values in given for name, v in values.items()}
+        by_stage = self.parameters.items()
+        return {f"{stage}.{name}": v for stage, values in by_stage for name, v in values.items()}
 
     def save(self) -> None:
         """Write run.json, whole or not at all; what does not apply is left out."""

@@ -74,22 +74,22 @@ def answer(record: Record) -> str:
 
 def tiles(task: Task, record: Record) -> str:
     """Net value, return and payback of the last stage that states them, large."""
-    figures, found = record.net_figures, []
+    figures, rows = record.net_figures, []
     if net := figures.get("net_value_per_month"):
         span = f"{money(task, net[0])} to {money(task, net[2])} (interval of 95 %)"
-        found.append((f"net value {period(task)}", money(task, net[1]), span))
+        rows.append((f"net value {period(task)}", money(task, net[1]), span))
     if roi := figures.get("roi"):
         span = f"return in {task.success.horizon_months} months"
         what = f"{span}, for each {task.value.currency} spent on building"
-        found.append((what, f"{roi[1]:,.1f}", f"{roi[0]:,.1f} to {roi[2]:,.1f}"))
+        rows.append((what, f"{roi[1]:,.1f}", f"{roi[0]:,.1f} to {roi[2]:,.1f}"))
     months = figures.get("payback_months") or 0
     if is_finite(months) and months > 0:
         until = "until the cost of building is earned back"
-        found.append(("payback", f"{months:,.1f} months", until))
+        rows.append(("payback", f"{months:,.1f} months", until))
     return "".join(
         f"<div><dt>{escape(what)}</dt>"
         f"<dd><b>{escape(figure)}</b><span>{escape(more)}</span></dd></div>"
-        for what, figure, more in found
+        for what, figure, more in rows
     )
 
 

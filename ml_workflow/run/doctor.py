@@ -25,7 +25,7 @@ class Finding(NamedTuple):
     """One thing looked for: what there is, and the remedy where that will not do."""
 
     name: str
-    found: str
+    state: str
     remedy: str = ""
     for_tests: bool = False
     """Whether only tests need it."""
@@ -68,10 +68,10 @@ def packages() -> Finding:
     lines = (root() / "requirements.lock").read_text(encoding="utf-8").splitlines()
     needs = [need for line in lines if (need := needed(line))]
     other = [need.name for need in needs if installed(need.name) not in need.specifier]
-    found = f"{len(needs) - len(other)} of {len(needs)} as in requirements.lock"
+    state = f"{len(needs) - len(other)} of {len(needs)} as in requirements.lock"
     if not other:
-        return Finding("packages", found)
-    return Finding("packages", f"{found}; not {', '.join(other[:5])}", "make setup")
+        return Finding("packages", state)
+    return Finding("packages", f"{state}; not {', '.join(other[:5])}", "make setup")
 
 
 def needed(line: str) -> Requirement | None:

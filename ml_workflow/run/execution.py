@@ -52,16 +52,16 @@ papermill_engines.register("seldom", SeldomEngine)
 def execute(stage: Stage, record: Record, task: str, pool: Kernels) -> None:
     """Run a stage's notebook in a kernel of its own, and write into the stage what became of it."""
     folder, files = record.folder, record.folder / "files"
-    given = record.parameters.get(stage.name, {}) | {"run": record.run}
+    values = record.parameters.get(stage.name, {}) | {"run": record.run}
     if stage.name == STAGES[0]:
-        given["task"] = task
+        values["task"] = task
     temporary, before = folder / f".{stage.name}.ipynb", set(os.listdir(files))
     stage.started, began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", time.perf_counter()
     try:
         execute_notebook(
             str(path_of(stage.name)),
             str(temporary),
-            given,
+            values,
             kernel_manager_class=pool.manager_class,
             engine_name="seldom",
             progress_bar=False,

@@ -78,7 +78,7 @@ def code_hash(stage: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def checked(given: Mapping[str, Any]) -> Parameters:
+def parameters_by_stage(given: Mapping[str, Any]) -> Parameters:
     """Values by stage from `name` (every stage that has it) or `stage.name` (one), typed.
 
     Raises Refusal, before any kernel starts, for a name that no notebook declares or another type.
@@ -87,7 +87,7 @@ def checked(given: Mapping[str, Any]) -> Parameters:
     for address, value in sorted(given.items(), key=lambda item: "." in item[0]):
         stages, name = _addressed(address)
         for stage in stages:
-            values[stage][name] = typed(address, value, parameters(stage)[name].type)
+            values[stage][name] = as_type(address, value, parameters(stage)[name].type)
     return values
 
 
@@ -104,7 +104,7 @@ def _addressed(address: str) -> tuple[list[str], str]:
     raise Refusal(f"{what} parameter {name!r}.{hint} There are: {names}.")
 
 
-def typed(name: str, value: Any, wanted: str) -> Any:
+def as_type(name: str, value: Any, wanted: str) -> Any:
     """The value in the declared type; text is read as YAML."""
     types, words = TYPES.get(wanted, (object, ""))
     parsed: Any = value
@@ -139,10 +139,10 @@ def from_file(path: Path) -> dict[str, Any]:
     content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise Refusal(f"{path} must be a mapping of names to values.")
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):
-            given |= {f"{key}.{name}": own for name, own in value.items()}
+            values |= {f"{key}.{name}": own for name, own in value.items()}
         else:
-            given[str(key)] = value
-    return given
+            values[str(key)] = value
+    return values

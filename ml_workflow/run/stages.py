@@ -162,13 +162,13 @@ class Walk:
 
 def new_record(plan: Plan, run: str) -> Record:
     """The record of a run that has not begun."""
-    given = {stage: values for stage, values in plan.parameters.items() if values}
+    parameters = {stage: values for stage, values in plan.parameters.items() if values}
     stages = []
     for name in STAGES:
         task = plan.task if name == STAGES[0] else ""
         inputs = Inputs(
             notebook=code_hash(name),
-            parameters=parameters_hash(given.get(name, {}), task),
+            parameters=parameters_hash(parameters.get(name, {}), task),
             files={},
             modules={},
         )
@@ -176,7 +176,7 @@ def new_record(plan: Plan, run: str) -> Record:
     return Record(
         run=run,
         task=plan.name,
-        parameters=given,
+        parameters=parameters,
         stages=stages,
         outcome="pending",
         versions=versions(),

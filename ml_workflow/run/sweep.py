@@ -52,8 +52,8 @@ class Job(NamedTuple):
     """When the sweep began: earlier runs are read once for it."""
 
 
-def sweep(
-    asked: Sweep, jobs: int, scheduler: str, tell: Callable[[Progress], None]
+def run_sweep(
+    sweep: Sweep, jobs: int, scheduler: str, tell: Callable[[Progress], None]
 ) -> list[Record]:
     """Run the variants, each to its end whatever becomes of the others; their records, in order.
 
@@ -62,35 +62,35 @@ def sweep(
     os.chdir(root())
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     with ThreadPoolExecutor(1) as logger, workers(jobs, scheduler) as submit:
-        course = Course(asked, plans_of(asked), submit)
+        course = Course(sweep, plans_of(sweep), submit)
         total, ends = len(course.plans), list[float]()
-        logged = [logger.submit(log, [entry(record) for record in course.ended.values()])]
-        tell(Progress(total, len(course.ended), None, None))
+        logged = [logger.submit(log, [entry(record) for record in course.final.values()])]
+        tell(Progress(total, len(course.final), None, None))
 
         def on_end(record: Record) -> None:
             write_run_page(record)
             logged.append(logger.submit(log, [entry(record)]))
             ends.append(time.perf_counter())
-            left = seconds_left(ends, total - len(course.ended))
-            tell(Progress(total, len(course.ended), record, left))
+            left = seconds_left(ends, total - len(course.final))
+            tell(Progress(total, len(course.final), record, left))
 
         try:
             asyncio.run(course.run(on_end))
         finally:
-            sound = [record for record in course.ended.values() if record.outcome != "failed"]
+            sound = [record for record in course.final.values() if record.outcome != "failed"]
             if sound:
                 point_latest(max(sound, key=lambda record: record.order).run)
             write_index()
         check_logged(logged)
-    return [course.ended[number] for number in range(total)]
+    return [course.final[number] for number in range(total)]
 
 
-def plans_of(asked: Sweep) -> list[Plan]:
+def plans_of(sweep: Sweep) -> list[Plan]:
     """The plan of each variant; a Refusal where one of the tasks is wrong."""
-    names = {variant.task: "" for variant in asked.variants}
+    names = {variant.task: "" for variant in sweep.variants}
     for task in names:
         names[task] = check_task(task)[0].name
-    return [Plan(v.task, v.parameters, asked.until, name=names[v.task]) for v in asked.variants]
+    return [Plan(v.task, v.parameters, sweep.until, name=names[v.task]) for v in sweep.variants]
 
 
 def seconds_left(ends: list[float], remaining: int) -> float | None:
@@ -110,22 +110,22 @@ def check_logged(logged: list["Future[None]"]) -> None:
         ) from error
 
 
-def finished(asked: Sweep, plans: list[Plan]) -> dict[int, Record]:
+def finished_variants(sweep: Sweep, plans: list[Plan]) -> dict[int, Record]:
     """The variants, by number, that an earlier call finished and whose inputs are unchanged."""
     earlier = [record for record in records() if record.outcome != "failed"]
-    found = {}
-    for number, (plan, variant) in enumerate(zip(plans, asked.variants, strict=True)):
+    final = {}
+    for number, (plan, variant) in enumerate(zip(plans, sweep.variants, strict=True)):
         fresh = new_record(plan, "")
-        fresh.sweep = SweepPart(name=asked.name, variant=variant.given)
-        same = (old for old in earlier if is_whole(old, fresh, asked.until))
+        fresh.sweep = SweepPart(name=sweep.name, variant=variant.settings)
+        same = (old for old in earlier if is_whole(old, fresh, sweep.until))
         if old := next(same, None):
-            found[number] = old
+            final[number] = old
             write_missing_pages(old)
-    return found
+    return final
 
 
 def is_whole(old: Record, fresh: Record, until: str) -> bool:
-    """Whether a run is of this variant, went as far as asked, and all that it read is unchanged."""
+    """Whether a run is of this variant, went as far as sweep, and all that it read is unchanged."""
     if (old.sweep, old.versions) != (fresh.sweep, fresh.versions):
         return False
     for theirs, ours in zip(old.stages, fresh.stages, strict=True):
@@ -153,26 +153,26 @@ def owners(variants: list[Variant], until: str) -> list[tuple[int, int]]:
     Stages are counted from the first; a variant that shares none has itself and 0.
     """
     first: dict[str, int] = {}
-    found = []
+    pairs = []
     for number, variant in enumerate(variants):
         owner = number, 0
         for count, stage in enumerate((s for s in STAGES if s <= until), start=1):
             prefix = repr((variant.task, [variant.parameters[s] for s in STAGES if s <= stage]))
             if first.setdefault(prefix, number) != number:
                 owner = first[prefix], count
-        found.append(owner)
-    return found
+        pairs.append(owner)
+    return pairs
 
 
 class Course:
     """The way of the variants; each begins when what it shares with an earlier one is done."""
 
-    def __init__(self, asked: Sweep, plans: list[Plan], submit: Submit) -> None:
-        self.asked, self.plans, self.submit, self.began = asked, plans, submit, time.time()
-        self.ended = finished(asked, plans)
+    def __init__(self, sweep: Sweep, plans: list[Plan], submit: Submit) -> None:
+        self.sweep, self.plans, self.submit, self.began = sweep, plans, submit, time.time()
+        self.final = finished_variants(sweep, plans)
         """The records of the variants that have ended, by number."""
-        self.records = dict(self.ended)
-        self.owners = owners(asked.variants, asked.until)
+        self.records = dict(self.final)
+        self.owners = owners(sweep.variants, sweep.until)
         self.reached: defaultdict[tuple[int, int], asyncio.Event] = defaultdict(asyncio.Event)
         """By variant and number of stages, that it has done so many, or will not."""
 
@@ -181,20 +181,20 @@ class Course:
         ways = [asyncio.create_task(self.follow(n)) for n in range(len(self.plans))]
         for way in asyncio.as_completed(ways):
             number = await way
-            if number not in self.ended:
-                self.ended[number] = self.records[number]
-                on_end(self.ended[number])
+            if number not in self.final:
+                self.final[number] = self.records[number]
+                on_end(self.final[number])
 
     async def follow(self, number: int) -> int:
         """Take a variant to its end, with a halt after each number of stages that others share."""
         owner, shared = self.owners[number]
         halts = sorted({count for other, count in self.owners if other == number and count})
-        if number not in self.ended:
+        if number not in self.final:
             if shared:
                 await self.reached[owner, shared].wait()
-            plan, given = self.plans[number], self.asked.variants[number].given
+            plan, settings = self.plans[number], self.sweep.variants[number].settings
             record = new_record(plan, new_name(plan.name))
-            record.sweep = SweepPart(name=self.asked.name, variant=given)
+            record.sweep = SweepPart(name=self.sweep.name, variant=settings)
             for count in [*halts, STAGES.index(plan.until) + 1]:
                 donor = self.records[owner] if shared else None
                 part = replace(plan, until=STAGES[count - 1])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from ..errors import Refusal, nearest
 from ..store.run import STAGES
 from ..task.file import as_model, read_yaml
-from .notebooks import checked, stage_named
+from .notebooks import parameters_by_stage, stage_named
 
 Settings = dict[str, Any]
 """Values by the names of parameters, as a user gives them."""
@@ -23,7 +23,7 @@ class Variant(NamedTuple):
     """One run of a sweep."""
 
     task: str
-    given: Settings
+    settings: Settings
     """What sets it apart, named as in the sweep's file."""
     parameters: dict[str, Settings]
     """All its parameters, checked, by stage."""
@@ -134,9 +134,9 @@ def read_sweep(path: Path) -> Sweep:
     stated = {key: value for key, value in content.items() if value is not None}
     file = as_model(SweepFile, stated, path.name)
     variants: list[Variant] = []
-    for task, given in itertools.product(file.tasks or [file.task], file.settings):
+    for task, settings in itertools.product(file.tasks or [file.task], file.settings):
         named = {"task": task} if len(file.tasks) > 1 else {}
-        variant = Variant(task, named | given, checked(file.base | given))
+        variant = Variant(task, named | settings, parameters_by_stage(file.base | settings))
         if not any((variant.task, variant.parameters) == (o.task, o.parameters) for o in variants):
             variants.append(variant)
     return Sweep(path.stem, variants, stage_named(file.until))

@@ -9,12 +9,12 @@ import yaml
 from ml_workflow.errors import Refusal
 from ml_workflow.run.notebooks import (
     RESERVED,
-    checked,
+    as_type,
     from_file,
     pairs,
     parameters,
+    parameters_by_stage,
     stage_named,
-    typed,
 )
 from ml_workflow.store.run import STAGES
 
@@ -43,11 +43,11 @@ def test_a_notebook_works_without_parameters(stage: str) -> None:
     assert declared["run"].default == "lab"
     assert ("task" in declared) == (stage == "00_define")
     for name, parameter in declared.items():
-        assert typed(name, parameter.default, parameter.type) == parameter.default
+        assert as_type(name, parameter.default, parameter.type) == parameter.default
 
 
 def test_a_name_goes_to_every_stage_that_has_it_and_an_address_to_one() -> None:
-    given = checked({"04_scale.folds": "4", "folds": "3", "seed": 7})
+    given = parameters_by_stage({"04_scale.folds": "4", "folds": "3", "seed": 7})
     assert given["03_poc"] == {"folds": 3, "seed": 7} and given["04_scale"] == {
         "folds": 4,
         "seed": 7,
@@ -70,7 +70,7 @@ def test_a_name_goes_to_every_stage_that_has_it_and_an_address_to_one() -> None:
     ],
 )
 def test_a_value_takes_the_declared_type(value: object, wanted: str, result: object) -> None:
-    found = typed("name", value, wanted)
+    found = as_type("name", value, wanted)
     assert found == result and type(found) is type(result)
 
 
@@ -91,14 +91,14 @@ def test_a_value_takes_the_declared_type(value: object, wanted: str, result: obj
 )
 def test_a_value_of_another_type_is_refused(value: object, wanted: str, said: str) -> None:
     with pytest.raises(Refusal, match=rf"^The parameter folds takes {said}, but .+ was given\.$"):
-        typed("folds", value, wanted)
+        as_type("folds", value, wanted)
 
 
 def test_a_password_is_refused_since_parameters_are_recorded() -> None:
     with pytest.raises(
         Refusal, match=r"^The parameter evidence holds a password.+\$\{NAME\}"
     ) as refused:
-        checked({"evidence": "postgresql+psycopg://me:s3cret@host/decisions"})
+        parameters_by_stage({"evidence": "postgresql+psycopg://me:s3cret@host/decisions"})
     assert "s3cret" not in str(refused.value)
     for sound in (
         "postgresql://me:${PGPASSWORD}@host/decisions",
@@ -106,7 +106,7 @@ def test_a_password_is_refused_since_parameters_are_recorded() -> None:
         "sqlite:///a:b@c.db",
         "data/decisions.csv",
     ):
-        assert checked({"evidence": sound})["05_abtest"] == {"evidence": sound}
+        assert parameters_by_stage({"evidence": sound})["05_abtest"] == {"evidence": sound}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_password_is_refused_since_parameters_are_recorded() -> None:
 )
 def test_a_name_that_no_notebook_has_is_refused(name: str, said: str) -> None:
     with pytest.raises(Refusal, match=said):
-        checked({name: "3"})
+        parameters_by_stage({name: "3"})
 
 
 @pytest.mark.parametrize("word", ["03_poc", "poc", "3", "03"])
@@ -156,7 +156,7 @@ def test_pairs_keep_what_follows_the_first_sign() -> None:
 )
 def test_a_file_names_parameters_flat_or_by_stage(content: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(content))
-    given = checked(from_file(tmp_path / "p.yaml"))
+    given = parameters_by_stage(from_file(tmp_path / "p.yaml"))
     assert given["03_poc"] == {"folds": 3} and given["04_scale"] == {"folds": 3, "time_budget": 5}
 
 

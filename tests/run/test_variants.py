@@ -53,7 +53,7 @@ random:
     sweep = read(tmp_path, text)
     assert sweep == read(tmp_path, text)
     assert len(sweep.variants) == 2 * (4 + 1 + 3)  # one of the list stands in the grid already
-    given = sweep.variants[5].given
-    assert given["task"] == "penguins" and given["leaves"] in range(5, 10)
-    assert 0.001 <= given["learning_rate"] <= 0.5
+    settings = sweep.variants[5].settings
+    assert settings["task"] == "penguins" and settings["leaves"] in range(5, 10)
+    assert 0.001 <= settings["learning_rate"] <= 0.5
     assert all(variant.parameters["03_poc"]["folds"] == 3 for variant in sweep.variants)

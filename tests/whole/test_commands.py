@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from ml_workflow.cli import app
-from ml_workflow.run.notebooks import checked, pairs
+from ml_workflow.run.notebooks import pairs, parameters_by_stage
 from ml_workflow.task.file import as_task
 from tests.conftest import ROOT
 from tests.whole.conftest import tool
@@ -81,7 +81,7 @@ def check_ours(words: list[str]) -> None:
         name, *words = words
         command = command.commands[name]
     context = command.make_context(command.name, list(words))
-    checked(pairs(context.params.get("parameter") or []))
+    parameters_by_stage(pairs(context.params.get("parameter") or []))
     for word in words:
         assert not word.startswith("sweeps/") or (ROOT / word).is_file()
 

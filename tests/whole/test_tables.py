@@ -31,7 +31,7 @@ def plain(**more: object) -> pd.DataFrame:
 
 def awkward() -> pd.DataFrame:
     """No signal, two private columns, and names, types and gaps that tables have in the wild."""
-    when = pd.date_range("2025-01-01", periods=SIZE, freq="7h", tz="Europe/Berlin")
+    when = pd.date_range("2025-01-01", periods=SIZE, freq="7h")
     columns = {
         "name": [f"Confidential-{n:04d}" for n in range(SIZE)],
         "iban": [f"DE{n:08d}77" for n in RNG.permutation(SIZE)],
