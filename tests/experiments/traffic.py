@@ -11,6 +11,7 @@ from ml_workflow.experiments.health import check_sums
 from ml_workflow.experiments.plan import DAY, Plan
 from ml_workflow.experiments.tally import count_evidence
 from ml_workflow.store.database import insert_frames
+from ml_workflow.store.schema import metadata
 from ml_workflow.task.definition import ABTest, Guardrail
 
 START = 1_800_000_000.0 // DAY * DAY
@@ -45,43 +46,30 @@ def traffic(
 
 def write(engine: sa.Engine, frame: pd.DataFrame, plan: Plan, **experiment: Any) -> None:
     """Write a frame as the API would have; rows whose value is missing have no outcome."""
-    about = {
-        "id": NAME,
-        **SALTS,
-        "phases": [{"weights": WEIGHTS, "inclusion": 1.0}],
-        "plan": plan.bound_to(SALTS, WEIGHTS),
-        **experiment,
-    }
-    frame = frame.assign(id=[f"d{row}" for row in range(len(frame))], experiment=about["id"])
-    first = frame.drop_duplicates("unit").rename(columns={"arm": "arm_assigned"})
-    first = first.assign(arm_served=first["arm_assigned"], time=first["exposed"])
-    rows = [
-        {"spend": x, "side": side}
-        for x, side in zip(frame["covariate"], frame["side"], strict=True)
-    ]
-    decisions = frame.assign(
-        row=rows,
-        version=frame["arm"],
+    phases = [{"weights": WEIGHTS, "inclusion": 1.0}]
+    bound = plan.bound_to(SALTS, WEIGHTS)
+    about = {"id": NAME, **SALTS, "phases": phases, "plan": bound, **experiment}
+    ids, row = [f"d{row}" for row in range(len(frame))], frame[["covariate", "side"]]
+    frame = frame.assign(
+        **dict.fromkeys(("id", "decision", "idempotency_key"), ids),
+        **dict.fromkeys(("arm_assigned", "arm_served", "version"), frame["arm"]),
+        **dict.fromkeys(("event_time", "arrival_time"), frame["time"]),
+        experiment=about["id"],
+        row=row.rename(columns={"covariate": "spend"}).to_dict("records"),
         score=frame["covariate"],
         propensity=1.0,
         fallback=False,
-        time=frame["decided"],
     )
-    outcomes = frame.dropna(subset="value").assign(
-        decision=frame["id"],
-        event_time=frame["time"],
-        arrival_time=frame["time"],
-        idempotency_key=frame["id"],
-    )
-    columns = {
-        "exposures": ["experiment", "unit", "arm_assigned", "arm_served", "phase", "time"],
-        "decisions": ["id", "unit", "row", "version", "score", "experiment", "arm", "action"],
-        "outcomes": ["decision", "value", "event_time", "arrival_time", "idempotency_key"],
+    tables = {
+        "experiments": pd.DataFrame([about]),
+        "exposures": frame.drop_duplicates("unit").assign(time=frame["exposed"]),
+        "decisions": frame.assign(time=frame["decided"]),
+        "outcomes": frame.dropna(subset="value"),
     }
-    columns["decisions"] += ["propensity", "fallback", "time"]
-    frames = {"exposures": first, "decisions": decisions, "outcomes": outcomes}
-    filled = {name: rows[columns[name]] for name, rows in frames.items() if len(rows)}
-    insert_frames(engine, {"experiments": pd.DataFrame([about]), **filled})
+    for name, rows in tables.items():
+        columns = rows.columns.intersection(metadata.tables[name].c.keys())
+        if len(rows):
+            insert_frames(engine, {name: rows[columns]})
 
 
 def faults(evidence: Evidence, days: float = 7) -> dict[str, str]:

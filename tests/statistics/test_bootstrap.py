@@ -11,13 +11,6 @@ from ml_workflow.statistics.bootstrap import interval_of_mean
 MONEY = np.random.default_rng(1).normal(170, 4000, size=24_000)
 
 
-def test_interval_is_that_of_the_normal_theory_on_many_rows() -> None:
-    interval = interval_of_mean(MONEY)
-    half = stats.norm.ppf(0.975) * MONEY.std(ddof=1) / np.sqrt(len(MONEY))
-    assert interval.estimate == pytest.approx(MONEY.mean())
-    assert interval.upper - interval.lower == pytest.approx(2 * half, rel=0.06)
-
-
 def test_interval_agrees_with_scipys_bootstrap() -> None:
     theirs = stats.bootstrap((MONEY[:500],), np.mean, n_resamples=5000, method="percentile", rng=0)
     ours = interval_of_mean(MONEY[:500], resamples=5000)
@@ -38,14 +31,6 @@ def test_bootstrap_of_24000_rows_is_fast() -> None:
     started = time.process_time()
     interval_of_mean(MONEY, resamples=2000)
     assert time.process_time() - started < 2  # 0.4 s where nothing else runs
-
-
-def test_coverage_falls_short_on_skewed_money() -> None:
-    generator = np.random.default_rng(0)
-    intervals = [
-        interval_of_mean(generator.exponential(size=200), resamples=400) for _ in range(400)
-    ]
-    assert np.mean([found.lower < 1 < found.upper for found in intervals]) > 0.92
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ from ml_workflow.statistics.drift import (
     compare_categories,
     compare_numbers,
     counts_of_numbers,
-    drifted,
     edges_of,
+    judge_shifts,
     kolmogorov_smirnov,
     psi,
-    psi_expected,
 )
 
 G = np.random.default_rng(0)
@@ -45,25 +44,6 @@ def test_rare_categories_do_not_make_alarms() -> None:
     )
 
 
-def test_one_rare_category_does_not_make_alarms() -> None:
-    g = np.random.default_rng(3)
-    share = [0.5, 0.25, 0.15, 0.08, 0.0199, 0.0001]
-    p = [
-        chi_square(g.multinomial(24_000, share), g.multinomial(5_000, share))[1]
-        for _ in range(4_000)
-    ]
-    assert np.mean(np.array(p) < 0.001) < 0.0025
-
-
-def test_index_without_drift_is_what_sampling_gives() -> None:
-    edges = edges_of(REFERENCE)
-    reference = counts_of_numbers(REFERENCE, edges)[:-1]
-    windows = [counts_of_numbers(G.normal(size=2_000), edges)[:-1] for _ in range(300)]
-    assert np.mean([psi(reference, w) for w in windows]) == pytest.approx(
-        psi_expected(reference, windows[0]), rel=0.1
-    )
-
-
 def test_bins_hold_equal_shares_and_missing_ones_stand_last() -> None:
     edges = edges_of(REFERENCE)
     counts = counts_of_numbers(np.append(REFERENCE, [np.nan, np.nan]), edges)
@@ -76,32 +56,32 @@ def test_windows_without_drift_seldom_alarm_and_moved_ones_always_do() -> None:
     alarms = 0
     for _ in range(60):
         shifts = {str(c): compare_numbers(REFERENCE, G.normal(size=5_000)) for c in range(23)}
-        alarms += any(finding.drifted for finding in drifted(shifts, minimum=0).values())
+        alarms += any(finding.drifted for finding in judge_shifts(shifts, minimum=0).values())
         shifts["moved"] = compare_numbers(REFERENCE, G.normal(0.3, 1, 5_000))
-        assert drifted(shifts)["moved"].drifted
+        assert judge_shifts(shifts)["moved"].drifted
     assert alarms <= 4
 
 
 def test_a_huge_window_does_not_alarm_on_nothing() -> None:
     shift = compare_numbers(G.normal(size=2_000_000), G.normal(0.03, 1, 2_000_000))
     assert shift.p_value < 1e-10
-    assert not drifted({"a": shift})["a"].drifted
+    assert not judge_shifts({"a": shift})["a"].drifted
 
 
 def test_a_column_that_breaks_upstream_is_seen() -> None:
     window = REFERENCE[:5_000].copy()
     for lost in (slice(0, 500), slice(None)):
         window[lost] = np.nan
-        assert drifted({"a": compare_numbers(REFERENCE, window)})["a"].drifted
+        assert judge_shifts({"a": compare_numbers(REFERENCE, window)})["a"].drifted
 
 
 def test_a_new_category_is_seen() -> None:
     shift = compare_categories({"a": 5_000, "b": 5_000}, {"a": 900, "b": 900, "c": 200})
-    assert drifted({"city": shift})["city"].drifted
+    assert judge_shifts({"city": shift})["city"].drifted
 
 
 def test_no_columns_are_no_findings() -> None:
-    assert drifted({}) == {}
+    assert judge_shifts({}) == {}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +91,10 @@ def test_no_columns_are_no_findings() -> None:
         (lambda: psi([0, 0], [1, 2]), "need rows"),
         (lambda: edges_of([np.nan]), "no finite number"),
         (lambda: kolmogorov_smirnov([], [1.0]), "both need at least one"),
-        (lambda: drifted({"a": compare_categories({"a": 9}, {"a": 9})}, alpha=2), "alpha is 2"),
+        (
+            lambda: judge_shifts({"a": compare_categories({"a": 9}, {"a": 9})}, alpha=2),
+            "alpha is 2",
+        ),
     ],
 )
 def test_wrong_arguments_get_a_sentence(call, sentence: str) -> None:
