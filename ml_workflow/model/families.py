@@ -108,8 +108,8 @@ class Family:
     """A family of models: how an estimator is built, and how it is grown.
 
     `build` takes settings, shape, trees (0: as many as may be) and seed; `grow` gives the number
-    of trees after which an estimator stops to improve, or to which it came by the deadline (seconds
-    since the epoch), and is None where nothing grows. `alone` keeps it on one thread.
+    of trees after which an estimator stops to improve, stops or raises OutOfTime at the deadline
+    (seconds since the epoch), and is None where nothing grows. `alone` keeps it on one thread.
     """
 
     build: Callable[[Parameters, Shape, int, int], Any]
@@ -186,7 +186,9 @@ def grow_xgboost(model: Any, rows: Rows, deadline: float) -> int:
 
     class Look(TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            return is_late(deadline)
+            if is_late(deadline):
+                raise OutOfTime
+            return False
 
     model.set_params(early_stopping_rounds=PATIENCE, callbacks=[Look()], n_jobs=1)
     model.fit(rows.X, rows.y, eval_set=[(rows.X_stop, rows.y_stop)], verbose=False)

@@ -21,7 +21,9 @@ def on_holdout(kind: Kind, holdout: pd.DataFrame, processes: list[Process]) -> p
     for process in processes:
         scores = process.score(holdout)
         actions = process.decide(holdout, scores)
-        for name, column in zip(kind.score_names, np.atleast_2d(scores.T), strict=True):
+        by_class = [f"score_{name}" for name in kind.classes]
+        names = by_class if scores.ndim > 1 else ["score"]
+        for name, column in zip(names, np.atleast_2d(scores.T), strict=True):
             columns[f"{process.name}_{name}"] = column
         columns[f"{process.name}_decision"] = actions
         columns[f"{process.name}_value"] = kind.value(holdout, actions, outcomes)

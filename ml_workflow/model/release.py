@@ -295,8 +295,8 @@ def _card(name: str, files: dict[str, bytes]) -> Card:
     """The card of a release; refused where files are missing or the format is not one we read."""
     if "release.json" in files and "card.json" not in files:
         raise Refusal(
-            f"The release {name} was made before ml-workflow {__version__}, which no longer runs "
-            "the library's modules of then: run its task again and promote the new version."
+            f"The release {name} holds the library's modules of then, which ml-workflow no longer "
+            "runs: run its task again and promote the new version."
         )
     if missing := {*FILES, "estimator.skops"} - files.keys():
         raise Refusal(f"The release {name} holds no {sorted(missing)[0]}: it is not loaded.")

@@ -269,15 +269,13 @@ class Search:
         """
         trees, rows = 0, fold.turns[0]
         if family.grow:
-            began = time.time()
-            grown = [
-                family.grow(family.build(parameters, self.shape, 0, self.seed), turn, deadline)
-                for turn in fold.turns
-            ]
+            grown, began = [], time.time()
+            for turn in fold.turns:
+                growing = family.build(parameters, self.shape, 0, self.seed)
+                grown.append(family.grow(growing, turn, deadline))
+                if is_late(deadline - (time.time() - began) / len(grown)):
+                    raise OutOfTime  # to fit once more takes no less
             trees = int(np.ceil(np.mean(grown)))
-            one = (time.time() - began) / len(fold.turns)
-            if is_late(deadline - one):  # to fit once more takes no longer
-                raise OutOfTime
         model = family.build(parameters, self.shape, trees, self.seed).set_params(**family.alone)
         model.fit(np.vstack([rows.X, rows.X_stop]), np.concatenate([rows.y, rows.y_stop]))
         if not hasattr(model, "predict_proba"):

@@ -1,4 +1,4 @@
-"""The registry finds releases, checks them on every load, and goes forward and back between champions."""
+"""The registry checks releases on every load, and goes forward and back between champions."""
 
 import shutil
 import sqlite3
@@ -75,7 +75,7 @@ def test_mlflow_shows_signature_requirements_run_and_data(release: Kept) -> None
     lines = Path(mlflow.pyfunc.get_model_dependencies(address)).read_text().split()
     assert {line.split("==")[0] for line in lines} >= {"ml-workflow", "mlflow", "scikit-learn"}
     client = mlflow.MlflowClient()
-    run = client.get_run(client.get_model_version("stretch", "1").run_id).data
+    run = client.get_run(str(client.get_model_version("stretch", "1").run_id)).data
     assert (run.tags["run"], run.tags["data"]) == ("run-1", "5f70bf18")
     assert run.metrics == FIGURES and run.params == {"seed": "0"}
 
@@ -84,8 +84,7 @@ def test_a_run_is_logged_once_and_a_failed_one_as_failed(house: Path) -> None:
     entry = Entry("sweep", "a", {"leaves": 7}, FIGURES, {"run": "a", "outcome": "failed"})
     log([entry, entry])
     log([entry])
-    (number,) = (mlflow.get_experiment_by_name("sweep").experiment_id,)
-    (run,) = mlflow.MlflowClient().search_runs([number])
+    (run,) = mlflow.search_runs(experiment_names=["sweep"], output_format="list")
     assert run.info.status == "FAILED" and run.data.params == {"leaves": "7"}
 
 

@@ -221,7 +221,7 @@ def test_a_release_of_before_and_one_of_later_are_refused_with_what_to_do(releas
     rewrite(release.folder, format=3, library="9.1.0")
     refuse(release.folder, r"has the format 3, .* use ml-workflow 9\.1\.0, or run its task again")
     (release.folder / "card.json").rename(release.folder / "release.json")
-    refuse(release.folder, "was made before ml-workflow .*: run its task again and promote")
+    refuse(release.folder, "the library's modules of then, .*: run its task again and promote")
 
 
 def test_a_folder_without_a_release_or_with_half_of_one_is_refused(release: Kept) -> None:

@@ -1,119 +1,29 @@
-"""The search fits every family on every kind, keeps its time, and loses nothing to a kill; the blend is no worse than its best member."""
+"""The search keeps its time, loses nothing to a kill, and judges only on rows it has not seen."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import make_classification, make_regression
-from sklearn.model_selection import KFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from threadpoolctl import threadpool_limits
+from distributed import LocalCluster
 
-from ml_workflow.model import search as study
-from ml_workflow.model.blend import blended, mean_scores, members_of, weights_of
-from ml_workflow.model.fitting import scored
-from ml_workflow.model.search import (
-    Candidate,
-    Data,
-    as_scores,
-    candidates,
-    data_of,
-    held_out,
-    losses,
-    name_of,
-    search,
-)
-from ml_workflow.model.spaces import FAMILIES, OutOfTime, Suggests
-from ml_workflow.serve.compiled import _predictor
+from ml_workflow.decision.kinds import kind_of
+from ml_workflow.model.search import held_out
 from tests.conftest import ROOT
+from tests.decision.tasks import task_of
+from tests.model.searches import search_of
 
-NEVER = 1e12
-
-
-@pytest.fixture(autouse=True)
-def on_one_thread() -> Iterator[None]:
-    """As the search's workers do."""
-    with threadpool_limits(1, "openmp"):
-        yield
-
-
-def made(
-    kind: str, rows: int = 160, columns: int = 8, seed: int = 0
-) -> tuple[pd.DataFrame, np.ndarray, int]:
-    classes = {"binary": 2, "multiclass": 3, "regression": 0}[kind]
-    if classes:
-        X, y = make_classification(
-            rows,
-            columns,
-            n_informative=4,
-            n_redundant=0,
-            n_classes=classes,
-            flip_y=0.1,
-            random_state=seed,
-        )
-    else:
-        X, y = make_regression(rows, columns, n_informative=4, noise=5, random_state=seed)
-    table = pd.DataFrame(X).add_prefix("x")
-    table.iloc[::17, 0] = np.nan
-    return table, y, classes
-
-
-def data(kind: str, rows: int = 160, columns: int = 8) -> Data:
-    table, y, classes = made(kind, rows, columns)
-    return data_of(
-        FunctionTransformer(),
-        table,
-        y,
-        list(KFold(3, shuffle=True, random_state=0).split(table)),
-        classes,
-    )
-
-
-class Middle(Suggests):
-    """A trial that suggests the middle of each range."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        return (low * high) ** 0.5 if log else (low + high) / 2
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        return (low + high) // 2
-
-
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
-def test_a_family_learns(family: study.Family, kind: str) -> None:
-    known = data(kind, 400)
-    fold, shape = known.folds[0], known.shape
-    truth = known.target[fold.test]
-    constant = (
-        np.full(len(truth), known.target.mean())
-        if not known.classes
-        else np.full((len(truth), known.classes), 1 / known.classes)
-    )
-    for given in (family.defaults(shape), family.suggest(Middle(), shape)):
-        scores, trees = study.fold_scores(family, given, known, fold, 0, NEVER)
-        assert losses(scores, truth).mean() < losses(constant, truth).mean()
-        assert (trees is not None) == family.stops_early and (trees is None or 0 < trees < 3000)
-        assert np.isfinite(scores).all()
-
-
-@pytest.mark.parametrize(
-    "family", [f for f in FAMILIES.values() if f.stops_early], ids=lambda f: f.name
-)
-def test_a_booster_stops_at_the_deadline(family: study.Family) -> None:
-    known = data("binary")
-    with pytest.raises(OutOfTime):
-        study.fold_scores(
-            family, family.defaults(known.shape), known, known.folds[0], 0, time.time() - 1
-        )
+ENDLESS = """
+import sys
+from pathlib import Path
+from tests.model.searches import search_of
+search_of("regression", 400, place=Path(sys.argv[1])).run(300)
+"""
 
 
 @pytest.mark.parametrize(
@@ -122,203 +32,91 @@ def test_a_booster_stops_at_the_deadline(family: study.Family) -> None:
 def test_small_and_wide_tables_end_in_time_with_models(
     rows: int, columns: int, kind: str, tmp_path: Path
 ) -> None:
-    known = data(kind, rows, columns)
-    began = time.time()
-    found = search(known, tmp_path / "s", 10, 0)
-    assert (
-        found and time.time() - began < 10 + 8
-    )  # a wide tree or a slow import may end late, a whole trial may not
-    assert [c.loss for c in found] == sorted(c.loss for c in found)
-    assert losses(
-        found[0].scores[known.scored], known.target[known.scored]
-    ).mean() == pytest.approx(found[0].loss)
+    search, began = search_of(kind, rows, columns, place=tmp_path), time.time()
+    found = search.run(10)
+    # a wide tree or a slow import may end late, a whole trial may not
+    assert found and time.time() - began < 10 + 8
+    assert [one.loss for one in found] == sorted(one.loss for one in found)
+    rows_judged, best = search.judged, found[0].probabilities
+    losses = search.kind.losses(best[rows_judged], search.target[rows_judged])
+    assert losses.mean() == pytest.approx(found[0].loss)
+    search.forget()
+    assert not search.place.exists() and search.candidates() == []
 
 
 def test_no_time_tries_nothing(tmp_path: Path) -> None:
-    assert search(data("binary"), tmp_path / "s", 0, 0) == [] and not (tmp_path / "s").exists()
+    search = search_of("binary", place=tmp_path)
+    assert search.run(0) == [] and not search.place.exists()
 
 
 def test_a_kill_loses_only_the_trials_under_way_and_seconds_count(tmp_path: Path) -> None:
-    code = (
-        "from tests.model.test_search import data, search; from pathlib import Path; import sys; "
-        "search(data('regression', 400), Path(sys.argv[1]), 300, 0)"
-    )
-    place = tmp_path / "s"
-    child = subprocess.Popen([sys.executable, "-c", code, str(place)], cwd=ROOT, env=os.environ)
+    search = search_of("regression", 400, place=tmp_path)
+    journal, lock = search.place / "journal.log", search.place / "journal.log.lock"
+    child = subprocess.Popen([sys.executable, "-c", ENDLESS, str(tmp_path)], cwd=ROOT)
     until = time.time() + 100
-    while time.time() < until and len(list(place.glob("[0-9]*.npy"))) < 3:
+    while time.time() < until and len(list(search.place.glob("[0-9]*.scores"))) < 3:
         time.sleep(0.2)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    with (place / "journal.log").open("ab") as file:
+    with journal.open("ab") as file:
         file.write(b'{"op_code": 4, "wor')
-    (place / "journal.log.lock").unlink(missing_ok=True)
-    (place / "journal.log.lock").symlink_to(place / "journal.log")
-    known = data("regression", 400)
-    resumed = study.resume(place, known, 0)
-    before = {c.name: c.loss for c in candidates(place, known, 0)}
-    assert len(before) >= 2
-    assert not [t for t in resumed.trials if t.state.name == "RUNNING"]
-    spent = sum(t.user_attrs.get("seconds", 0.0) for t in resumed.trials) / (os.cpu_count() or 1)
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(journal)
+    trials = search.resume().trials
+    before = {one.name: one.loss for one in search.candidates()}
+    assert len(before) >= 2 and "RUNNING" not in {trial.state.name for trial in trials}
+    spent = sum(t.user_attrs.get("seconds", 0.0) for t in trials) / (os.cpu_count() or 1)
     began = time.time()
-    after = {c.name: c.loss for c in search(known, place, spent + 2, 0)}
+    after = {one.name: one.loss for one in search.run(spent + 2)}
     assert before.items() <= after.items() and time.time() - began < 2 + 8
-    assert {c.name: c.loss for c in search(known, place, spent, 0)}.items() >= after.items()
+    assert {one.name: one.loss for one in search.run(spent)}.items() >= after.items()
 
 
-def test_another_table_or_seed_is_another_search() -> None:
-    names = [
-        name_of(data("binary"), 0),
-        name_of(data("binary"), 1),
-        name_of(data("binary", 161), 0),
+def test_another_table_seed_or_split_is_another_search() -> None:
+    searches = [
+        search_of("binary"),
+        search_of("binary", seed=1),
+        search_of("binary", 161),
+        search_of("binary", split={"by": "time", "column": "when"}),
     ]
-    assert len(set(names)) == 3 and names[0] == name_of(data("binary"), 0)
+    names = {search.place.name for search in [*searches, search_of("binary")]}
+    assert len(names) == len(searches)
 
 
-def test_rows_to_stop_at_are_never_those_to_score_and_leave_each_class_to_fit() -> None:
-    table, y, _ = made("multiclass", 90)
-    table["row"] = np.arange(90.0)
-    for fold in data_of(FunctionTransformer(), table, y, list(KFold(3).split(table)), 3).folds:
+def test_rows_to_stop_at_are_never_those_to_score() -> None:
+    for fold in search_of("multiclass", 90).folds:
         assert len(fold.turns) == 3
         for turn in fold.turns:
-            fit, stop, test = (set(part[:, -1]) for part in (turn.X, turn.X_stop, fold.X_test))
-            assert (
-                len(fit) + len(stop) + len(test) == 90
-                and not (fit & stop or fit & test or stop & test)
-                and len(stop) >= 6
-            )
-    rare = np.array([0] * 50 + [1] * 3)
-    part = held_out(rare, True)
-    assert (
-        all(set(rare[part != turn]) == {0, 1} for turn in range(3)) and 8 <= (part == 0).sum() <= 9
-    )
-    assert (held_out(rare, True, ordered=True)[-8:] == 0).all() and (
-        held_out(rare, True, ordered=True)[:-8] == 1
-    ).all()
-    groups = np.repeat(np.arange(12), 5)
-    stop = held_out(np.zeros(60), False, groups) == 0
-    assert 0 < stop.sum() < 30 and not set(groups[stop]) & set(groups[~stop])
+            parts = [{row.tobytes() for row in X} for X in (turn.X, turn.X_stop, fold.X_test)]
+            assert len(set.union(*parts)) == sum(map(len, parts)) == 90 and len(parts[1]) >= 6
 
 
-def test_a_class_that_a_fold_does_not_know_gets_no_chance_and_no_crash(tmp_path: Path) -> None:
-    table, y, _ = made("multiclass", 120)
-    y = np.where(np.arange(120) < 60, y % 2, y)
-    known = data_of(
-        FunctionTransformer(),
-        table,
-        y,
-        [(np.arange(60), np.arange(60, 90)), (np.arange(90), np.arange(90, 120))],
-        3,
-        ordered=True,
-    )
-    found = search(known, tmp_path / "s", 5, 0)
-    assert found and np.isnan(found[0].scores[:60]).all() and (found[0].scores[60:90, 2] == 0).all()
+def test_a_part_to_stop_at_leaves_each_class_to_fit_or_takes_whole_groups_or_the_latest() -> None:
+    rare = pd.DataFrame({"y": [0] * 50 + [1] * 3, "c": range(53)})
+    part = held_out(kind_of(task_of("binary")), rare)
+    assert all(set(rare["y"][part != turn]) == {0, 1} for turn in range(3))
+    assert 8 <= (part == 0).sum() <= 9
+    late = held_out(kind_of(task_of("binary", split={"by": "time", "column": "c"})), rare)
+    assert (late[-8:] == 0).all() and (late[:-8] == 1).all()
+    groups = pd.DataFrame({"y": 0.0, "c": np.repeat(np.arange(12), 5)})
+    kind = kind_of(task_of("regression", split={"by": "group", "column": "c"}))
+    stop = held_out(kind, groups) == 0
+    assert 0 < stop.sum() < 30 and not set(groups["c"][stop]) & set(groups["c"][~stop])
 
 
-def candidate(name: str, scores: np.ndarray, known: Data, family: str = "linear") -> Candidate:
-    estimator = FAMILIES[family].build(
-        FAMILIES[family].defaults(known.shape), known.shape, 20 if family != "linear" else None, 0
-    )
-    return Candidate(
-        name, family, True, float(losses(scores, known.target).mean()), scores, 1.0, estimator
-    )
-
-
-def test_a_blend_is_no_worse_than_its_best_member_and_better_where_errors_differ() -> None:
-    known = data("regression")
-    rng = np.random.default_rng(0)
-    members = members_of(
-        [
-            candidate(
-                f"m{i}", known.target + rng.normal(0, 5 + i, len(known.target)), known, family
-            )
-            for i, family in enumerate(FAMILIES)
-        ]
-    )
-    mean = losses(mean_scores(members, weights_of(members, known)), known.target).mean()
-    assert mean < 0.7 * members[0].loss
-    same = [candidate("a", known.target + 1.0, known), candidate("b", known.target + 2.0, known)]
-    assert weights_of(same, known) == {"a": 1}
-
-
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
-def test_a_blended_pipeline_scores_as_the_weighted_mean_of_its_members(kind: str) -> None:
-    table, y, classes = made(kind)
-    known = data(kind)
-    members = [
-        candidate(f, np.zeros((len(y), classes)) if classes else np.zeros(len(y)), known, f)
-        for f in ("linear", "LightGBM", "CatBoost")
-    ]
-    fitted = blended(
-        make_pipeline(FunctionTransformer()),
-        members,
-        {"linear": 1, "LightGBM": 2, "CatBoost": 1},
-        bool(classes),
-    ).fit(table, y)
-    ask = "predict_proba" if classes else "predict"
-    single = [getattr(m.estimator.fit(table, y), ask)(table) for m in members]
-    np.testing.assert_allclose(
-        getattr(fitted, ask)(table), (single[0] + 2 * single[1] + single[2]) / 4, rtol=1e-5
-    )
-
-
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
-@pytest.mark.parametrize(
-    "families", [*([name] for name in FAMILIES), list(FAMILIES)], ids=[*FAMILIES, "blend"]
-)
-def test_a_row_alone_and_among_others_has_the_same_score_to_the_last_bit_on_both_paths(
-    families: list[str], kind: str
+def test_a_class_that_a_fold_does_not_know_gets_no_probability_and_no_crash(
+    tmp_path: Path,
 ) -> None:
-    table, y, classes = made(kind, columns=9)
-    table = table.astype(np.float32)
-    known = data(kind)
-    members = [
-        candidate(f, np.zeros((len(y), classes)) if classes else np.zeros(len(y)), known, f)
-        for f in families
-    ]
-    model = blended(
-        make_pipeline(FunctionTransformer(np.asarray)),
-        members,
-        dict.fromkeys(families, 2),
-        bool(classes),
-        seeds=3,
-    ).fit(table, y)
-    together = scored(model, table)
-    quick = _predictor(model[-1])
-    asked = [
-        as_scores(quick(rows)) if classes else quick(rows)
-        for rows in (table.to_numpy(), table.to_numpy()[:1], table.to_numpy()[:70])
-    ]
-    assert [
-        scored(model, table.iloc[[i]])[0].tolist() for i in range(len(table))
-    ] == together.tolist()
-    assert [found.tolist() for found in asked] == [
-        together.tolist()[: len(found)] for found in asked
-    ]
-
-
-def test_seeds_keep_the_weights_of_families_without_a_seed() -> None:
-    known = data("regression")
-    members = [candidate(f, known.target, known, f) for f in ("linear", "LightGBM")]
-    voting = blended(
-        make_pipeline(FunctionTransformer()), members, {"linear": 1, "LightGBM": 1}, False, seeds=3
-    )[-1]
-    assert voting.weights == [3, 1, 1, 1] and [
-        m.random_state for n, m in voting.estimators if n.startswith("Light")
-    ] == [0, 1, 2]
-
-
-def test_two_columns_of_chances_and_one_score_are_the_same() -> None:
-    scores = np.array([0.2, 0.9])
-    np.testing.assert_allclose(as_scores(study.as_chances(scores, 2)), scores)
-    assert as_scores(study.as_chances(scores, 0)) is scores
+    target = np.where(np.arange(120) < 60, np.arange(120) % 2, np.arange(120) % 3)
+    folds = [(np.arange(60), np.arange(60, 90)), (np.arange(90), np.arange(90, 120))]
+    split = {"by": "time", "column": "when"}
+    search = search_of("multiclass", 120, place=tmp_path, target=target, folds=folds, split=split)
+    best = search.run(5)[0].probabilities
+    assert np.isnan(best[:60]).all() and (best[60:90, 2] == 0).all()
 
 
 def test_workers_of_a_dask_cluster_share_the_study(tmp_path: Path) -> None:
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as cluster:
-        found = search(data("regression"), tmp_path / "s", 20, 0, cluster.scheduler_address)
-    assert len(found) >= 2 and len({c.name for c in found}) == len(found)
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(processes=True, **options) as cluster:
+        found = search_of("regression", place=tmp_path).run(60, cluster.scheduler_address)
+    assert len(found) >= 2 and len({one.name for one in found}) == len(found)
