@@ -9,9 +9,10 @@ from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from ..decision.kinds import Array
 from .families import FAMILIES
 from .fitting import scores_of
-from .search import Array, Candidate, Search
+from .search import Candidate, Search
 
 ROUNDS = 20
 """The most additions: a weight is then known to a twentieth."""

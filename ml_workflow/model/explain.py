@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..decision.kinds import Array
 from ..statistics.bootstrap import interval_of_mean
 
-Floats = NDArray[np.floating]
 GROUPS = 5
 """Parts of a column of numbers, and categories told apart."""
 LEAST = 30
@@ -16,7 +16,7 @@ LEAST = 30
 
 
 def importance(
-    losses: Callable[[pd.DataFrame], Floats],
+    losses: Callable[[pd.DataFrame], Array],
     frame: pd.DataFrame,
     columns: list[str],
     repeats: int = 4,
@@ -40,7 +40,7 @@ def importance(
 
 
 def dependence(
-    score: Callable[[pd.DataFrame], Floats], frame: pd.DataFrame, column: str, points: int = 12
+    score: Callable[[pd.DataFrame], Array], frame: pd.DataFrame, column: str, points: int = 12
 ) -> pd.DataFrame:
     """The mean score when every row had this value of the column (Friedman 2001).
 
@@ -83,7 +83,7 @@ def slices(frame: pd.DataFrame, losses: ArrayLike, *, seed: int = 0) -> pd.DataF
     return weakest.reset_index(drop=True)
 
 
-def groups_of(column: pd.Series) -> dict[str, np.ndarray]:
+def groups_of(column: pd.Series) -> dict[str, Array]:
     """The positions of each group of a column; missing cells are one."""
     types = pd.api.types
     ordered = types.is_numeric_dtype(column) or types.is_datetime64_any_dtype(column)

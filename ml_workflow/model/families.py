@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
-from ..decision.kinds import Kind
+from ..decision.kinds import Array, Kind
 from .vectorizing import scaling
 
 Parameters = dict[str, Any]
@@ -41,10 +40,10 @@ class Shape:
 class Rows:
     """Rows to fit on and rows held out of them to stop at; y is encoded, shape (n,)."""
 
-    X: NDArray[np.floating]
-    y: NDArray[Any]
-    X_stop: NDArray[np.floating]
-    y_stop: NDArray[Any]
+    X: Array
+    y: Array
+    X_stop: Array
+    y_stop: Array
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
-from ..decision.kinds import Kind
+from ..decision.kinds import Array, Kind
 from ..errors import Refusal
 from ..task.definition import Task
 from .families import threads
 from .vectorizing import scaled, vectorized
 
-Folds = list[tuple[np.ndarray, np.ndarray]]
+Folds = list[tuple[Array, Array]]
 """Pairs of positions: rows to fit on, rows to score."""
 
 
-def scored(model: Any, frame: pd.DataFrame) -> np.ndarray:
+def scored(model: Any, frame: pd.DataFrame) -> Array:
     """Scores of a fitted model, shape (n,): probability of the positive class, or numbers.
 
     Shape (n, classes) where there are more than two classes.
@@ -32,7 +32,7 @@ def scored(model: Any, frame: pd.DataFrame) -> np.ndarray:
     return np.asarray(model.predict(more), dtype=float)[: len(frame)]
 
 
-def scores_of(probabilities: np.ndarray) -> np.ndarray:
+def scores_of(probabilities: Array) -> Array:
     """Probabilities of shape (n, classes) as scores: of two classes the second's, shape (n,).
 
     Numbers stay as they are.
@@ -56,7 +56,7 @@ def folds_of(kind: Kind, frame: pd.DataFrame, folds: int, seed: int) -> Folds:
     return shuffled_folds(kind, kind.outcomes(frame), folds, seed)
 
 
-def shuffled_folds(kind: Kind, outcomes: np.ndarray, folds: int, seed: int) -> Folds:
+def shuffled_folds(kind: Kind, outcomes: Array, folds: int, seed: int) -> Folds:
     """Folds of rows in any order, each with the same share of every class."""
     splitter = kind.choose(StratifiedKFold, KFold)(folds, shuffle=True, random_state=seed)
     return list(splitter.split(outcomes, outcomes.astype(str)))
@@ -66,7 +66,7 @@ def halved(task: Task, folds: Folds, seed: int) -> Folds:
     """The folds with half of the rows to fit on: the later ones in time order, else any."""
     rng = np.random.default_rng(seed)
 
-    def half(fit: np.ndarray) -> np.ndarray:
+    def half(fit: Array) -> Array:
         if task.split.by == "time":
             return fit[len(fit) // 2 :]
         return np.sort(rng.permutation(fit)[: max(len(fit) // 2, 2)])
@@ -74,12 +74,12 @@ def halved(task: Task, folds: Folds, seed: int) -> Folds:
     return [(half(fit), test) for fit, test in folds]
 
 
-def judged_rows(folds: Folds) -> np.ndarray:
+def judged_rows(folds: Folds) -> Array:
     """The positions of the rows that some fold scores, in their order."""
     return np.sort(np.concatenate([test for _, test in folds]))
 
 
-def out_of_fold(model: Any, table: pd.DataFrame, target: np.ndarray, folds: Folds) -> np.ndarray:
+def out_of_fold(model: Any, table: pd.DataFrame, target: Array, folds: Folds) -> Array:
     """Scores by models that have not seen the row, shape (n,) or (n, classes).
 
     Rows that no fold scores (the earliest in time) are NaN. The target is encoded, shape (n,).
@@ -93,7 +93,7 @@ def out_of_fold(model: Any, table: pd.DataFrame, target: np.ndarray, folds: Fold
     )
 
 
-def assembled(rows: int, parts: Folds) -> np.ndarray:
+def assembled(rows: int, parts: Folds) -> Array:
     """The scores of each fold, given with their rows' positions, in one array; NaN elsewhere."""
     whole = np.full((rows, *parts[0][1].shape[1:]), np.nan)
     for test, scores in parts:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..decision.amounts import monthly
-from ..decision.kinds import Kind
+from ..decision.kinds import Array, Kind
 from ..task.definition import Task
 from .fitting import Folds, judged_rows, out_of_fold
 
@@ -22,12 +22,11 @@ class Trial:
     the currency, only for the rows judged.
     """
 
-    scores: np.ndarray
-    actions: np.ndarray
-    earned: np.ndarray
+    scores: Array
+    actions: Array
+    earned: Array
     metrics: dict[str, float]
     seconds: float = 0.0
-    model: Any = None
 
 
 def judge(kind: Kind, frame: pd.DataFrame, table: pd.DataFrame, model: Any, folds: Folds) -> Trial:
@@ -35,26 +34,25 @@ def judge(kind: Kind, frame: pd.DataFrame, table: pd.DataFrame, model: Any, fold
     began = time.perf_counter()
     scores = out_of_fold(model, table, kind.encode(kind.outcomes(frame)), folds)
     seconds = time.perf_counter() - began
-    return trial(kind, frame, scores, judged_rows(folds), seconds, model)
+    return trial(kind, frame, scores, judged_rows(folds), seconds)
 
 
 def trial(
     kind: Kind,
     frame: pd.DataFrame,
-    scores: np.ndarray,
-    judged: np.ndarray,
+    scores: Array,
+    judged: Array,
     seconds: float = 0.0,
-    model: Any = None,
 ) -> Trial:
     """Decisions, earnings and metrics of out-of-fold scores on the judged rows."""
     part, known, outcomes = frame.iloc[judged], scores[judged], kind.outcomes(frame)[judged]
     actions = kind.decide(part, known, kind.residual_quantiles(known, outcomes))
     earned = kind.value(part, actions, outcomes)
-    return Trial(scores, actions, earned, kind.metrics(known, outcomes), seconds, model)
+    return Trial(scores, actions, earned, kind.metrics(known, outcomes), seconds)
 
 
 def comparison(
-    task: Task, trials: Mapping[str, Trial], today: np.ndarray, seed: int = 0
+    task: Task, trials: Mapping[str, Trial], today: Array, seed: int = 0
 ) -> pd.DataFrame:
     """A row for each candidate: metrics, seconds, and the gain in a month with its interval.
 
@@ -68,9 +66,7 @@ def comparison(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("candidate")
 
 
-def ledger(
-    kind: Kind, trials: Mapping[str, Trial], today: np.ndarray, seed: int = 0
-) -> pd.DataFrame:
+def ledger(kind: Kind, trials: Mapping[str, Trial], today: Array, seed: int = 0) -> pd.DataFrame:
     """A row for each step in the order tried, as `comparison` has it.
 
     With the metric's change against the best before, and kept where it fell.

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.metrics import homogeneity_score
 
 from ..data.joins import inputs
-from ..decision.kinds import Kind
+from ..decision.kinds import Array, Kind
 
 MARKED = 0.8
 """Share of the target's entropy that one word or one gap may remove."""
@@ -74,7 +74,7 @@ def numbering(table: pd.DataFrame, strengths: pd.Series) -> Leaks:
             yield Leak(str(name), share, why)
 
 
-def determined(kind: Kind, table: pd.DataFrame, target: np.ndarray) -> Leaks:
+def determined(kind: Kind, table: pd.DataFrame, target: Array) -> Leaks:
     """Columns whose value says the target's: the other rows with the same value tell each row."""
     share_left, least = kind.choose((error_left, 0.002), (variance_left, 0.0005))
     for name, column in table.items():
@@ -89,14 +89,14 @@ def determined(kind: Kind, table: pd.DataFrame, target: np.ndarray) -> Leaks:
             yield Leak(str(name), share, why)
 
 
-def variance_left(group: np.ndarray, target: np.ndarray) -> float:
+def variance_left(group: Array, target: Array) -> float:
     """Share of the variance left when each row is told by the mean of its group's others."""
     sums, counts = np.bincount(group, target), np.bincount(group)
     others = (sums[group] - target) / np.maximum(counts[group] - 1, 1)
     return float(((target - others) ** 2).sum() / variation(target))
 
 
-def error_left(group: np.ndarray, target: np.ndarray) -> float:
+def error_left(group: Array, target: Array) -> float:
     """Share of the errors left when each row is told by its group's most frequent other class."""
     index, labels = pd.factorize(target)
     counts = np.zeros((group.max() + 1, len(labels)))
@@ -107,12 +107,12 @@ def error_left(group: np.ndarray, target: np.ndarray) -> float:
     return float((others.argmax(axis=1) != index).mean() / max(usual, 1e-12))
 
 
-def variation(target: np.ndarray) -> float:
+def variation(target: Array) -> float:
     """The sum of squares about the mean; never zero."""
     return max(float(((target - target.mean()) ** 2).sum()), 1e-12)
 
 
-def summed(table: pd.DataFrame, target: np.ndarray) -> Leaks:
+def summed(table: pd.DataFrame, target: Array) -> Leaks:
     """Columns of numbers that add up to the target, with plus or minus signs, by least squares."""
     numbers = table.select_dtypes("number").astype(float)
     if numbers.shape[1] < 1 or len(numbers) <= 2 * numbers.shape[1]:
@@ -128,7 +128,7 @@ def summed(table: pd.DataFrame, target: np.ndarray) -> Leaks:
             yield Leak(name, explained, f"{total.removeprefix('+ ')} add up to the target")
 
 
-def known_afterwards(table: pd.DataFrame, target: np.ndarray) -> Leaks:
+def known_afterwards(table: pd.DataFrame, target: Array) -> Leaks:
     """Columns that are filled for some outcomes only, so that the gap tells the outcome."""
     for name, column in table.items():
         share = entropy_removed(column.isna().to_numpy(), target)
@@ -140,7 +140,7 @@ def known_afterwards(table: pd.DataFrame, target: np.ndarray) -> Leaks:
             yield Leak(str(name), share, why)
 
 
-def told_in_text(kind: Kind, table: pd.DataFrame, target: np.ndarray, private: list[str]) -> Leaks:
+def told_in_text(kind: Kind, table: pd.DataFrame, target: Array, private: list[str]) -> Leaks:
     """Texts with a word that tells the outcome, or for numbers with the target written out."""
     search: Callable[..., tuple[str, float]] = kind.choose(telling_word, written_out)
     for name in table.select_dtypes(["object", "string"]):
@@ -154,7 +154,7 @@ def told_in_text(kind: Kind, table: pd.DataFrame, target: np.ndarray, private: l
             yield Leak(str(name), share, f"one word in it{shown} tells {share:.1%} of the target")
 
 
-def telling_word(texts: pd.Series, target: np.ndarray) -> tuple[str, float]:
+def telling_word(texts: pd.Series, target: Array) -> tuple[str, float]:
     """The word whose presence removes the most of the target's entropy, and the share of it."""
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -169,7 +169,7 @@ def telling_word(texts: pd.Series, target: np.ndarray) -> tuple[str, float]:
     return str(words.get_feature_names_out()[best]), shares[best]
 
 
-def written_out(texts: pd.Series, target: np.ndarray) -> tuple[str, float]:
+def written_out(texts: pd.Series, target: Array) -> tuple[str, float]:
     """Share of rows in whose text the target stands; of few numbers it may by chance."""
     if len(np.unique(target)) < 20:
         return "", 0.0
@@ -180,7 +180,7 @@ def written_out(texts: pd.Series, target: np.ndarray) -> tuple[str, float]:
     return "the target itself", float(np.mean(hits))
 
 
-def entropy_removed(flag: np.ndarray, target: np.ndarray) -> float:
+def entropy_removed(flag: Array, target: Array) -> float:
     """Share of the target's entropy that a yes-or-no removes, 0 to 1 (Shannon 1948)."""
     several = len(np.unique(target)) > 1
     return float(homogeneity_score(target, flag)) if several else 0.0

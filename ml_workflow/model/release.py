@@ -25,7 +25,7 @@ from .. import __version__
 from ..data.columns import Column, type_of
 from ..data.contract import Contract
 from ..data.features import feature_step
-from ..decision.kinds import Kind, kind_of
+from ..decision.kinds import Array, Kind, kind_of
 from ..decision.process import recorded
 from ..errors import Refusal
 from ..store.address import first_line
@@ -113,11 +113,11 @@ class Release:
         table = feature_step(self.task, self.dataset)(frame) if self.card.features else frame
         return table[self.card.inputs]
 
-    def score(self, frame: pd.DataFrame) -> np.ndarray:
+    def score(self, frame: pd.DataFrame) -> Array:
         """Scores of a raw frame, shape (n,) or (n, classes)."""
         return scored(self.estimator, self.features(frame))
 
-    def decide(self, frame: pd.DataFrame, scores: np.ndarray) -> np.ndarray:
+    def decide(self, frame: pd.DataFrame, scores: Array) -> Array:
         """Actions by greatest expected value, shape (n,)."""
         return self.kind.decide(frame, scores, self.card.residuals)
 
@@ -127,7 +127,7 @@ class Release:
         keyed = {unit: Column(type_of(frame[unit]), nullable=False), **self.contract}
         return Contract(keyed).quarantine(frame)
 
-    def current(self, frame: pd.DataFrame) -> np.ndarray:
+    def current(self, frame: pd.DataFrame) -> Array:
         """Actions of the process that the release competes with, shape (n,).
 
         Where that process says nothing the card's usual action stands in.
@@ -277,18 +277,12 @@ def load_release(folder: Path, expected: str) -> Release:
     types = trusted_types(files["estimator.skops"])
     try:
         release = _loaded(found, files, card, types)
-        kept = release.keeps_its_promise()
+        if release.keeps_its_promise():
+            return release
+        fault = "does not score its own examples as promised"
     except Exception as error:
-        raise Refusal(
-            f"The release {folder.name} cannot score its own examples ({first_line(error)}): "
-            f"{made_with(card)}."
-        ) from error
-    if not kept:
-        raise Refusal(
-            f"The release {folder.name} does not score its own examples as promised: "
-            f"{made_with(card)}."
-        )
-    return release
+        fault = f"cannot score its own examples ({first_line(error)})"
+    raise Refusal(f"The release {folder.name} {fault}: {made_with(card)}.")
 
 
 def _card(name: str, files: dict[str, bytes]) -> Card:

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from ..data.tables import content_hash
-from ..decision.kinds import Kind
+from ..decision.kinds import Array, Kind
 from ..store.files import write_atomically
 from ..store.run import reports
 from . import families
@@ -31,7 +30,6 @@ SMALL = 2000
 """Rows to fit on below which one held-out part is too small to trust: three take turns."""
 TRIALS = (25, 200)
 """The most of one search, a tenth of the rows between: more fit a small table only to its folds."""
-Array = NDArray[Any]
 
 
 class Fold(NamedTuple):
@@ -42,7 +40,7 @@ class Fold(NamedTuple):
 
     turns: list[Rows]
     known: Array
-    X_test: NDArray[np.floating]
+    X_test: Array
     test: Array
 
 
