@@ -1,4 +1,4 @@
-"""Training on a cluster, each worker with its share of the rows, gives a model as good as one that saw them all at once."""
+"""A model trained on a cluster, each worker on its share of the rows, is as good as any other."""
 
 from pathlib import Path
 

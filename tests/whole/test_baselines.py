@@ -1,4 +1,4 @@
-"""The scores of the built-in tasks are what plain scikit-learn, written by hand, reaches on the same split."""
+"""The built-in tasks score what plain scikit-learn by hand reaches on the same split."""
 
 from pathlib import Path
 
@@ -67,6 +67,7 @@ def test_bikes_score_as_well_as_histogram_boosting_by_hand(tmp_path: Path) -> No
         for p in ("release", "current")
     )
     print(
-        f"bikes, RMSE on {held.sum()} holdout hours: by hand {theirs:.1f}, release {ours:.1f}, a week before {today:.1f}"
+        f"bikes, RMSE on {held.sum()} holdout hours: by hand {theirs:.1f}, "
+        f"release {ours:.1f}, a week before {today:.1f}"
     )
     assert ours < theirs * 1.05 and ours < today
