@@ -1,6 +1,7 @@
 """Commands for what is live: monitor, retrain, simulate."""
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Exit, Option, Typer
 
@@ -15,6 +16,9 @@ from .common import (
     enter_project,
     repeat,
 )
+
+if TYPE_CHECKING:
+    from ..operate.simulate import Month
 
 app = Typer()
 
@@ -118,9 +122,7 @@ def simulate(
     from ..decision.amounts import volume
     from ..operate.simulate import EXPLORE, Scenario, drift_named, sandbox
     from ..operate.simulate import simulate as play
-    from ..serve.score import Counts
     from ..task.file import read_task, task_path
-    from .screen import RowsDisplay
 
     place = enter_project() / "var" / "simulated"
     definition, values = read_task(task_path(task)), checked_parameters(parameter)
@@ -128,15 +130,29 @@ def simulate(
     scenario = Scenario(
         examples(definition), months, volume(definition), drift_named(drift), size, explore, seed
     )
-    first = None
     print(f"month  drift  {definition.value.currency} a decision  found")
-    with sandbox(place / name, name) as database, RowsDisplay() as show:
+    with sandbox(place / name, name) as database:
         parameters = values if retrain else None
-        for month in play(database, name, scenario, parameters, lambda *_: None):
-            decisions = month.number * scenario.decisions
-            show(Counts(read=decisions), months * scenario.decisions)
+        played = play(database, name, scenario, parameters, lambda *_: None)
+        first = print_months(played, scenario.decisions, months)
+    end = "No drift was found." if drift != "none" else "There was no drift to find."
+    if first:
+        strength = f"when its strength was {first.drift:.2g}"
+        end = f"The drift was found in month {first.number}, {strength}."
+    print(end)
+
+
+def print_months(played: "Iterable[Month]", decisions: int, months: int) -> "Month | None":
+    """A line for each month of so many decisions; the first in which a drift was found."""
+    from ..serve.score import Counts
+    from .screen import RowsDisplay
+
+    first = None
+    with RowsDisplay() as show:
+        for month in played:
+            show(Counts(read=month.number * decisions), months * decisions)
             first = first or (month if month.findings and month.drift else None)
-            findings = "; ".join(f"{n}: {sentence}" for n, sentence in month.findings.items())
+            findings = "; ".join(f"{name}: {words}" for name, words in month.findings.items())
             print(
                 f"{month.number:>5}  {month.drift:>5.2f}  {month.money:>12,.4g}  "
                 f"{findings or 'nothing'}",
@@ -144,9 +160,4 @@ def simulate(
             )
             if month.retraining:
                 print(f"       {month.retraining}", flush=True)
-    if first:
-        print(
-            f"The drift was found in month {first.number}, when its strength was {first.drift:.2g}."
-        )
-    else:
-        print("No drift was found." if drift != "none" else "There was no drift to find.")
+    return first
