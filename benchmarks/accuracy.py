@@ -132,6 +132,44 @@ def peer(
     return pd.read_csv(place / "found.csv")
 
 
+def task_file(name: str, frame: pd.DataFrame, place: Path, target: str, kind: str) -> Path:
+    """A task for the table in the folder; of two classes the greater is the positive one."""
+    task = {
+        "name": name,
+        "question": f"{target}?",
+        "unit": "number",
+        "sources": [{"name": "table", "uri": str(place / "table.parquet")}],
+        "target": {"column": target, "kind": kind},
+        "split": {"by": "given", "column": "part"},
+    }
+    if kind == "binary":
+        greater = sorted(frame[target].unique())[-1]
+        is_number = pd.api.types.is_numeric_dtype(frame[target])
+        task["target"]["positive"] = int(greater) if is_number else greater
+    path = place / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(task))
+    return path
+
+
+def scores_of_run(task: Path, seconds: int) -> pd.DataFrame:
+    """The scores on the holdout of a run of the six notebooks up to 04, by unit."""
+    place = task.parent
+    env = os.environ | {
+        "ML_WORKFLOW_REPORTS": str(place / "reports"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
+    }
+    words = ["run", str(task), "--until", "04_scale", "-p", f"time_budget={seconds}", "--force"]
+    command = [sys.executable, "-m", "ml_workflow.cli", *words]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    kept = sorted((place / "reports").glob("*/files/scores.parquet"))
+    if not kept:
+        raise SystemExit(f"{task.stem}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    stages = json.loads((kept[-1].parents[1] / "run.json").read_text())["stages"]
+    times = [f"{stage['name']} {stage['seconds']:.0f} s" for stage in stages if stage["seconds"]]
+    print(f"{task.stem}: {', '.join(times)}", flush=True)
+    return pd.read_parquet(kept[-1]).set_index("unit")
+
+
 def ours(
     name: str,
     frame: pd.DataFrame,
@@ -142,72 +180,18 @@ def ours(
     seconds: int,
 ) -> pd.DataFrame:
     """What the release scores the test rows, through the six notebooks, from the raw table."""
-    frame.assign(part=np.where(test, "test", "train"), number=np.arange(len(frame))).to_parquet(
-        place / "table.parquet"
-    )
-    positive = (
-        {
-            "positive": int(frame[target].max())
-            if pd.api.types.is_numeric_dtype(frame[target])
-            else sorted(frame[target].unique())[-1]
-        }
-        if kind == "binary"
-        else {}
-    )
-    task = {
-        "name": name,
-        "question": f"{target}?",
-        "unit": "number",
-        "sources": [{"name": "table", "uri": str(place / "table.parquet")}],
-        "target": {"column": target, "kind": kind, **positive},
-        "split": {"by": "given", "column": "part"},
-    }
-    (place / f"{name}.yaml").write_text(yaml.safe_dump(task))
-    env = os.environ | {
-        "ML_WORKFLOW_REPORTS": str(place / "reports"),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
-    }
-    words = [
-        "run",
-        str(place / f"{name}.yaml"),
-        "--until",
-        "04_scale",
-        "-p",
-        f"time_budget={seconds}",
-        "--force",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "ml_workflow.cli", *words],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    kept = sorted((place / "reports").glob("*/files/scores.parquet"))
-    if not kept:
-        raise SystemExit(f"{name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    stages = json.loads((kept[-1].parents[1] / "run.json").read_text())["stages"]
-    print(
-        f"{name}: "
-        + ", ".join(
-            f"{stage['name']} {stage['seconds']:.0f} s" for stage in stages if stage.get("seconds")
-        ),
-        flush=True,
-    )
-    scores = pd.read_parquet(kept[-1]).set_index("unit").loc[np.flatnonzero(test)]
+    numbered = frame.assign(part=np.where(test, "test", "train"), number=np.arange(len(frame)))
+    numbered.to_parquet(place / "table.parquet")
+    task = task_file(name, frame, place, target, kind)
+    scores = scores_of_run(task, seconds).loc[np.flatnonzero(test)]
     if kind == "multiclass":
-        return scores.filter(regex="^release_score_").rename(
-            columns=lambda c: c.removeprefix("release_score_")
-        )
+        own = scores.filter(regex="^release_score_")
+        return own.rename(columns=lambda column: column.removeprefix("release_score_"))
     if kind == "regression":
         return scores[["release_score"]]
-    other = next(value for value in frame[target].unique() if value != positive["positive"])
-    return pd.DataFrame(
-        {
-            str(other): 1 - scores["release_score"],
-            str(positive["positive"]): scores["release_score"],
-        }
-    )
+    other, positive = map(str, sorted(frame[target].unique()))
+    score = scores["release_score"]
+    return pd.DataFrame({other: 1 - score, positive: score})
 
 
 def compared(name: str, seconds: int, pythons: dict[str, Path], folder: Path) -> dict[str, object]:

@@ -133,80 +133,75 @@ def runs(task: str, most: float, folder: Path) -> None:
     line("seconds with nothing changed", again, 3, at_least=False)
 
 
+Settings = list[dict[str, object]]
+"""The parameters of 03 in each variant of the sweep."""
+
+
 def sweeps(folder: Path) -> None:
     """24 variants of 03 with two jobs, against loops of the papermill command, two at a time."""
-    variants = [v.parameters["03_poc"] for v in read_sweep(SWEEP).variants]
-    ours_env = surroundings("sweep", folder)
-    ours = seconds(*workflow("sweep", str(SWEEP), "--jobs", str(JOBS)), env=ours_env)
+    variants: Settings = [v.parameters["03_poc"] for v in read_sweep(SWEEP).variants]
+    env = surroundings("sweep", folder)
+    ours = seconds(*workflow("sweep", str(SWEEP), "--jobs", str(JOBS)), env=env)
     print(f"sweep: {len(variants)} variants of 03 in {ours:.1f} s")
+    trunk = loop_over_last(variants, ours, folder)
+    compare_scores(variants, folder)
+    loop_over_whole(variants, ours, trunk, folder)
 
+
+def loop_over_last(variants: Settings, ours: float, folder: Path) -> float:
+    """A shell loop over 03 after 00 to 02 once; the seconds of these."""
     env = surroundings("loop", folder)
     reports = env["ML_WORKFLOW_REPORTS"]
-    trunk = seconds(
-        "sh",
-        "-c",
-        " && ".join(
-            papermill(s, "first", reports, {"task": "penguins"} if s == STAGES[0] else {})
-            for s in STAGES[:3]
-        ),
-        env=env,
-    )
+    given = {STAGES[0]: {"task": "penguins"}}
+    first = [papermill(s, "first", reports, given.get(s, {})) for s in STAGES[:3]]
+    trunk = seconds("sh", "-c", " && ".join(first), env=env)
     os.symlink("first", Path(reports) / "latest")  # where 03 finds what 02 wrote
-    only_last = trunk + loop(
-        [papermill("03_poc", f"v{n}", reports, v) for n, v in enumerate(variants)], env
-    )
+    lines = [papermill("03_poc", f"v{n}", reports, v) for n, v in enumerate(variants)]
+    only_last = trunk + loop(lines, env)
     print(f"shell loop over 03: {only_last:.1f} s, of which 00 to 02 once {trunk:.1f} s")
     line("loop over 03 to sweep", only_last / ours, 3, at_least=True)
+    return trunk
 
-    records = [
-        json.loads(path.read_text())
-        for path in Path(ours_env["ML_WORKFLOW_REPORTS"]).glob("penguins-*/run.json")
-    ]
-    swept = {yaml.safe_dump(r["parameters"]["03_poc"]): r["run"] for r in records}
-    found = [
-        (
-            scores(Path(reports) / f"v{n}"),
-            scores(Path(ours_env["ML_WORKFLOW_REPORTS"]) / swept[yaml.safe_dump(v)]),
-        )
-        for n, v in enumerate(variants)
-    ]
-    apart = max(
-        abs(a - b)
-        for theirs, own in found
-        for name in theirs
-        for a, b in zip(theirs[name], own[name], strict=True)
-    )
+
+def compare_scores(variants: Settings, folder: Path) -> None:
+    """Whether the sweep and the loop over 03 found the same."""
+    swept = {}
+    for path in (folder / "sweep" / "reports").glob("penguins-*/run.json"):
+        record = json.loads(path.read_text())
+        swept[yaml.safe_dump(record["parameters"]["03_poc"])] = path.parent
+    apart = 0.0
+    for number, variant in enumerate(variants):
+        theirs = scores(folder / "loop" / "reports" / f"v{number}")
+        own = scores(swept[yaml.safe_dump(variant)])
+        for name in theirs:
+            pairs = zip(theirs[name], own[name], strict=True)
+            apart = max(apart, *(abs(a - b) for a, b in pairs))
     line("greatest difference of a score", apart, 1e-6, at_least=False)
 
+
+def loop_over_whole(variants: Settings, ours: float, trunk: float, folder: Path) -> None:
+    """A shell loop over 00 to 03 of some variants; and of 03 alone with one thread a job."""
     env = surroundings("whole", folder)
     reports, part = env["ML_WORKFLOW_REPORTS"], variants[:: len(variants) // SAMPLED]
-    lines = [
-        " && ".join(
-            papermill(
-                s, f"v{n}", reports, {"00_define": {"task": "penguins"}, "03_poc": v}.get(s, {})
-            )
-            for s in STAGES[:4]
-        )
-        for n, v in enumerate(part)
-    ]
-    whole = loop(lines, env) * len(variants) / len(part)
+    times = len(variants) / len(part)
+    lines = []
+    for number, variant in enumerate(part):
+        given = {"00_define": {"task": "penguins"}, "03_poc": variant}
+        stages = [papermill(s, f"v{number}", reports, given.get(s, {})) for s in STAGES[:4]]
+        lines.append(" && ".join(stages))
+    whole = loop(lines, env) * times
     print(
         f"shell loop over 00 to 03: {whole:.1f} s ({len(part)} variants were run, "
-        f"times {len(variants) // len(part)})"
+        f"times {times:.0f})"
     )
     line("loop over 00 to 03 to sweep", whole / ours, 6, at_least=True)
 
-    tuned = loop(
-        [
-            papermill("03_poc", f"t{n}", str(Path(env["ML_WORKFLOW_REPORTS"])), v)
-            for n, v in enumerate(part)
-        ],
-        {**env, "OMP_NUM_THREADS": "1", "ML_WORKFLOW_REPORTS": str(folder / "loop" / "reports")},
-    )
-    tuned_loop = trunk + tuned * len(variants) / len(part)
+    one = {"OMP_NUM_THREADS": "1", "ML_WORKFLOW_REPORTS": str(folder / "loop" / "reports")}
+    lines = [papermill("03_poc", f"t{n}", reports, v) for n, v in enumerate(part)]
+    tuned = trunk + loop(lines, {**env, **one}) * times
     print(
         "  of this, one thread a job: with OMP_NUM_THREADS=1 the loop over 03 would take "
-        f"{tuned_loop:.1f} s, {tuned_loop / ours:.2f} times the sweep (no bar)"
+        f"{tuned:.1f} s, {tuned / ours:.2f} times the sweep (no bar)"
     )
 
 

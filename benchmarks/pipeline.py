@@ -158,15 +158,20 @@ def memory() -> Iterator[list[int]]:
         thread.join()
 
 
-def main(rows: int) -> None:
-    """Print a line for the peer and one for each number of rows."""
-    release = newest_release("credit")
+def check_room(rows: int) -> None:
+    """Refuse more rows than the temporary folder has room for."""
     free, needed = shutil.disk_usage(tempfile.gettempdir()).free, rows * 250
     if free < needed:
         raise SystemExit(
             f"{rows:,} rows need {needed / 1e9:.0f} GB in {tempfile.gettempdir()}, "
             f"{free / 1e9:.0f} GB are free: give fewer --rows, or another TMPDIR."
         )
+
+
+def main(rows: int) -> None:
+    """Print a line for the peer and one for each number of rows."""
+    release = newest_release("credit")
+    check_room(rows)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         make_rows(place / "all", rows)
