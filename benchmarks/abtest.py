@@ -1,12 +1,14 @@
-"""The A/B statistics against their bars, by simulation with fixed seeds: python benchmarks/abtest.py
+"""The A/B statistics against their bars, by simulation: python benchmarks/abtest.py
 
-The last table is kept in benchmarks/abtest.txt. A figure may exceed its bar by the two standard errors beside it.
+The last table is kept in benchmarks/abtest.txt. Seeds are fixed; a figure may exceed its bar by the
+two standard errors beside it.
 """
 
 import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +17,19 @@ import numpy as np
 from scipy import stats
 
 from ml_workflow.experiments import roi
-from ml_workflow.experiments.evidence import Evidence, delays, open_evidence, summed
-from ml_workflow.experiments.health import Facts, checkup
-from ml_workflow.experiments.looks import effect_in, looks_in
-from ml_workflow.statistics import assignment, drift, health, power
-from ml_workflow.statistics import bounds as sequential
+from ml_workflow.experiments.evidence import Evidence
+from ml_workflow.experiments.health import check_sums
+from ml_workflow.experiments.looks import effect_within_phases, looks_by_day
+from ml_workflow.experiments.opening import open_evidence
+from ml_workflow.experiments.plan import Plan
+from ml_workflow.experiments.tally import count_evidence, sum_by_day
+from ml_workflow.statistics import assignment, drift, power, sample_ratio
+from ml_workflow.statistics.bounds import bounds_at_looks, sequence_bound
 from ml_workflow.statistics.checks import Interval
+from ml_workflow.statistics.delay import delay_window, share_needed, slowest
 from ml_workflow.statistics.effects import Effect, effect_of, stratified_effect
 from ml_workflow.statistics.sums import Sums, sums_of
+from ml_workflow.task.definition import ABTest
 
 Array = np.ndarray
 LOOKS = np.arange(1, 21) / 20
@@ -116,7 +123,7 @@ def one_look() -> Iterator[Line]:
 
 def planned() -> Iterator[Line]:
     g = np.random.default_rng(2)
-    criticals = np.array([b.critical for b in sequential.bounds(LOOKS * 40_000, planned=40_000)])
+    criticals = np.array([b.critical for b in bounds_at_looks(LOOKS * 40_000, planned=40_000)])
     null = z_of(effect_of(*conversions(g, 20_000, 20, 1_000, 0.10, 0.10)))
     yield share(
         "20 looks, planned 20,000 an arm: false positives",
@@ -150,7 +157,7 @@ def _first_is_wrong(right: Array, found: Array) -> Array:
 def unplanned() -> Iterator[Line]:
     g = np.random.default_rng(3)
     fractions = np.arange(1, 1001) / 1000
-    critical = sequential.sequence_bound(fractions)
+    critical = sequence_bound(fractions)
     alarms, missed, found = [], [], []
     for _ in range(8):
         alarms.append(
@@ -173,7 +180,7 @@ def unplanned() -> Iterator[Line]:
 def past_the_plan() -> Iterator[Line]:
     g = np.random.default_rng(4)
     units = np.arange(1, 101) * 2_000  # 20 looks to the plan, and on to five times its size
-    criticals = np.array([b.critical for b in sequential.bounds(units, planned=40_000)])
+    criticals = np.array([b.critical for b in bounds_at_looks(units, planned=40_000)])
     null = np.concatenate(
         [z_of(effect_of(*conversions(g, 2_500, 100, 1_000, 0.10, 0.10))) for _ in range(8)]
     )
@@ -198,7 +205,8 @@ def covariate() -> Iterator[Line]:
         adjusted, plain = effect_of(*arms), effect_of(*arms, adjust=False)
         ratio = float(np.mean(adjusted.standard_error**2) / np.mean(plain.standard_error**2))
         real = float(np.var(adjusted.difference) / np.var(plain.difference))
-        # A ratio of variances of paired estimates: its error follows from their correlation, sqrt(1 - rho^2).
+        # A ratio of variances of paired estimates: its error follows from their correlation,
+        # sqrt(1 - rho^2).
         error = 2 * 2 * (1 - rho**2) * rho / np.sqrt(4_000)
         theory = 1 - rho**2
         yield Line(
@@ -249,14 +257,12 @@ def ramp() -> Iterator[Line]:
     for base, treated in ((0.10, 2_000), (0.14, 10_000)):
         units = (20_000 - treated, treated)
         phases.append(tuple(rates(g.binomial(n, base, 20_000), np.array(float(n))) for n in units))
-    for weights in ("precision", "size"):
-        p = stratified_effect(phases, weights=weights).p_value
-        yield share(
-            f"ramp 10 to 50 %, base .10 to .14, by {weights}: false positives",
-            p < 0.05,
-            "at most .06",
-            most=0.06,
-        )
+    yield share(
+        "ramp 10 to 50 %, base .10 to .14: false positives",
+        stratified_effect(phases).p_value < 0.05,
+        "at most .06",
+        most=0.06,
+    )
     pooled = effect_of(phases[0][0] + phases[1][0], phases[0][1] + phases[1][1])
     yield share("  the same pooled", pooled.p_value < 0.05)
 
@@ -275,7 +281,8 @@ def late_outcomes() -> Iterator[Line]:
             naive.append(counted)
     for day, hits in claims.items():
         yield share(
-            f"late outcomes, delay 7 d against 4 d, day {day}: false positives ({np.mean(refused[day]):.0%} refused)",
+            f"late outcomes, delay 7 d against 4 d, day {day}: "
+            f"false positives ({np.mean(refused[day]):.0%} refused)",
             np.array(hits),
             "at most .06",
             most=0.06,
@@ -284,7 +291,7 @@ def late_outcomes() -> Iterator[Line]:
 
 
 def _late(g: np.random.Generator, day: int) -> tuple[bool, bool, bool]:
-    """One experiment, 300 units an arm a day at rate .10: claimed, refused, claimed when counting all."""
+    """One experiment, 300 units an arm a day at rate .10: claimed, refused, claimed by all."""
     arms, delays, arrived = [], [], []
     for mean in (4.0, 7.0):
         age = g.uniform(0, day, 300 * day)
@@ -292,15 +299,15 @@ def _late(g: np.random.Generator, day: int) -> tuple[bool, bool, bool]:
         arms.append((age, delay))
         arrived.append(sums_of(delay <= age))
     naive = effect_of(*arrived)
-    share_to_see = health.share_needed(naive.standard_error, naive.control)
+    share_to_see = share_needed(naive.standard_error, naive.control)
     for age, delay in arms:
         come = delay <= age
-        delays.append(health.delay_window(delay[come], age[come], share=share_to_see))
+        delays.append(delay_window(delay[come], age[come], share=share_to_see))
     counted = bool(naive.p_value < 0.05)
-    both = health.matured_together(delays)
+    both = slowest(delays)
     if not both.mature:
         return False, True, counted
-    sums = [sums_of(delay[health.mature(age, both.window)] <= both.window) for age, delay in arms]
+    sums = [sums_of(delay[age >= both.window] <= both.window) for age, delay in arms]
     return bool(effect_of(*sums).p_value < 0.05), False, counted
 
 
@@ -314,10 +321,14 @@ def sample_ratios() -> Iterator[Line]:
         control = g.binomial(2_000, 0.5, (simulations, 20))
         treatment = g.binomial(2_000 - control, 1 - lost)
         looks = np.cumsum(np.stack([control, treatment], axis=-1), axis=1)
-        final = np.array([health.sample_ratio(end, [0.5, 0.5]).mismatch for end in looks[:, -1]])
-        yield share(f"SRM, 40,000 units, {name}, one final look: alarms", final, *once)
-        p = health.sample_ratio_watched(looks, [0.5, 0.5])[:, -1]
-        yield share("  watched over 20 looks: alarms", p < health.MISMATCH_WATCHED, *watched)
+        final = np.array([sample_ratio.mismatch_p(end, [0.5, 0.5]) for end in looks[:, -1]])
+        yield share(
+            f"SRM, 40,000 units, {name}, one final look: alarms",
+            final < sample_ratio.MISMATCH_ONCE,
+            *once,
+        )
+        p = sample_ratio.mismatch_p_watched(looks, [0.5, 0.5])[:, -1]
+        yield share("  watched over 20 looks: alarms", p < sample_ratio.MISMATCH_WATCHED, *watched)
 
 
 def assigning() -> Iterator[Line]:
@@ -377,7 +388,7 @@ def returns() -> Iterator[Line]:
         "at least .94",
         least=0.94,
     )
-    criticals = np.array([b.critical for b in sequential.bounds(LOOKS * 8_000, planned=8_000)])
+    criticals = np.array([b.critical for b in bounds_at_looks(LOOKS * 8_000, planned=8_000)])
     sums = [_money(g, 20_000, 20, 200, 100.0, 900.0) for _ in range(2)]
     effect = effect_of(*sums)
     lower = (
@@ -414,7 +425,7 @@ def drifts() -> Iterator[Line]:
             pair = (dict(enumerate(g.multinomial(n, CATEGORIES))) for n in (24_000, 5_000))
             shifts[f"c{c}"] = drift.compare_categories(*pair)
         windows.append(
-            any(finding.drifted for finding in drift.drifted(shifts, minimum=0).values())
+            any(finding.drifted for finding in drift.judge_shifts(shifts, minimum=0).values())
         )
     yield share(
         "drift, 14 numbers, 9 categories, no minimum: windows with a false alarm",
@@ -428,7 +439,7 @@ def drifts() -> Iterator[Line]:
         for _ in range(400):
             shift = drift.compare_numbers(reference, g.normal(moved, 1, 5_000))
             found.append(
-                drift.drifted({"a": shift, **dict.fromkeys("bcdefghijklmnopqrstuvw", QUIET)})[
+                drift.judge_shifts({"a": shift, **dict.fromkeys("bcdefghijklmnopqrstuvw", QUIET)})[
                     "a"
                 ].drifted
             )
@@ -512,23 +523,21 @@ def oracles() -> Iterator[Line]:
     )
 
 
+def opened(path: str) -> Evidence:
+    """The evidence in the table."""
+    return open_evidence(path, ABTest(), mapping="y=value,x=covariate,0=current,1=release")
+
+
 def _ours(path: str) -> float:
-    """From the file to the decision, as 05_abtest does it: evidence, sums by day, health, effect with covariate, bound, return."""
-    evidence = open_evidence(path, mapping="y=value,x=covariate,0=current,1=release")
-    rows = summed(evidence, 0.0)
-    facts = Facts(
-        evidence.name,
-        [phase["weights"] for phase in evidence.phases],
-        0.0,
-        evidence.now,
-        evidence.strays,
-        evidence.doubled,
-        evidence.crossed,
-        True,
-    )
-    checks = checkup(rows, facts, delays(evidence))
+    """From the file to the decision, as 05_abtest does it.
+
+    Evidence, sums by day, health, effect with covariate, bound, return.
+    """
+    evidence = replace(opened(path), plan=Plan(units=10_000_000))
+    tally = count_evidence(evidence, 0.0)
+    checks = check_sums(tally)
     assert all(check.passed for check in checks), checks
-    effect = looks_in(rows, planned=10_000_000, expected=10_000_000)[-1].effect
+    effect = looks_by_day(tally, expected=10_000_000)[-1].effect
     roi.return_on(
         effect.interval, decisions_per_month=30_000, build_cost=1_500_000, run_cost_per_month=60_000
     )
@@ -536,9 +545,9 @@ def _ours(path: str) -> float:
 
 
 def _our_effect(path: str) -> float:
-    """What tea-tasting is asked for: the effect with covariate, from 05's own query (which also sums by day)."""
+    """The effect with covariate, as tea-tasting gives it, from 05's query, which sums by day."""
     evidence = OPENED[path]
-    effect = effect_in(summed(evidence, 0.0))
+    effect = effect_within_phases(sum_by_day(evidence, 0.0))
     assert effect is not None
     return effect.difference
 
@@ -560,16 +569,16 @@ def _tea_tasting(path: str) -> float:
 
 
 def _peak_megabytes() -> float:
-    """Peak memory of this process alone (the usual ru_maxrss begins at that of the process that started it)."""
+    """Peak memory of this process alone; ru_maxrss begins at that of the one that started it."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def _measured(name: str, path: str, answers: multiprocessing.Queue) -> None:
-    """Run one side in a process of its own, imports done and warmed on few rows: seconds of 3 runs, peak MB."""
+    """One side in a process of its own, warmed on few rows: seconds of 3 runs, peak MB."""
     run = {"ours": _ours, "our effect": _our_effect, "tea-tasting": _tea_tasting}[name]
     for file in (path, path.replace("rows", "few")):
-        OPENED[file] = open_evidence(file, mapping="y=value,x=covariate,0=current,1=release")
+        OPENED[file] = opened(file)
     run(path.replace("rows", "few"))
     seconds = []
     for _ in range(3):
@@ -585,8 +594,10 @@ def ten_million() -> Iterator[Line]:
         with duckdb.connect() as connection:
             for file, rows in ((path, 10_000_000), (path.replace("rows", "few"), 10_000)):
                 connection.execute(
-                    f"""COPY (SELECT i AS unit, (i % 2)::INTEGER AS arm, i * 24 * 86400.0 / {rows} AS time, x, 0.7 * x + 50 * random() + 0.1 * (i % 2) AS y
-                    FROM (SELECT range AS i, 100 * (hash(range) % 1000003) / 1000003 AS x FROM range({rows})))
+                    f"""COPY (SELECT i AS unit, (i % 2)::INTEGER AS arm, i * 24 * 86400.0 / {rows} AS time,
+                    x, 0.7 * x + 50 * random() + 0.1 * (i % 2) AS y
+                    FROM (SELECT range AS i, 100 * (hash(range) % 1000003) / 1000003 AS x
+                    FROM range({rows})))
                     TO '{file}' (FORMAT parquet)"""
                 )
         measured = {}
@@ -660,7 +671,8 @@ def main() -> None:
             figure = f"{line.found:,.0f}" if abs(line.found) >= 1_000 else f"{line.found:.4g}"
             error = f"{line.error:.4f}" if line.error else ""
             print(
-                f"{line.what:76} {figure:>9} {error:>8} {line.count:>14}  {line.bar:13} {line.verdict}",
+                f"{line.what:76} {figure:>9} {error:>8} {line.count:>14}  {line.bar:13} "
+                f"{line.verdict}",
                 flush=True,
             )
             failed += line.verdict == "NO"
