@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class Refusal(Exception):
-    """What was given is wrong: a sentence that says what, where and what to do, and no traceback."""
+    """What was given is wrong: one sentence says what, where and what to do. Never a traceback."""
 
 
 class Fault(Exception):
