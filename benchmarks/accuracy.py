@@ -108,7 +108,7 @@ def losses(kind: str, found: pd.DataFrame | np.ndarray, outcomes: pd.Series) -> 
     if kind == "regression":
         return (np.asarray(found, dtype=float).ravel() - outcomes.to_numpy()) ** 2
     assert isinstance(found, pd.DataFrame)
-    classes = found.columns.astype(str).get_indexer(outcomes.astype(str))
+    classes = found.columns.astype(str).get_indexer(pd.Index(outcomes.astype(str)))
     probabilities = found.to_numpy()[np.arange(len(outcomes)), classes]
     return -np.log(np.clip(probabilities / found.to_numpy().sum(axis=1), 1e-6, 1))
 
@@ -134,18 +134,19 @@ def peer(
 
 def task_file(name: str, frame: pd.DataFrame, place: Path, target: str, kind: str) -> Path:
     """A task for the table in the folder; of two classes the greater is the positive one."""
+    target_part: dict[str, object] = {"column": target, "kind": kind}
+    if kind == "binary":
+        greater = sorted(frame[target].unique())[-1]
+        is_number = pd.api.types.is_numeric_dtype(frame[target])
+        target_part["positive"] = int(greater) if is_number else greater
     task = {
         "name": name,
         "question": f"{target}?",
         "unit": "number",
         "sources": [{"name": "table", "uri": str(place / "table.parquet")}],
-        "target": {"column": target, "kind": kind},
+        "target": target_part,
         "split": {"by": "given", "column": "part"},
     }
-    if kind == "binary":
-        greater = sorted(frame[target].unique())[-1]
-        is_number = pd.api.types.is_numeric_dtype(frame[target])
-        task["target"]["positive"] = int(greater) if is_number else greater
     path = place / f"{name}.yaml"
     path.write_text(yaml.safe_dump(task))
     return path

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -69,7 +70,7 @@ def workflow(*words: str) -> list[str]:
     return [sys.executable, "-m", "ml_workflow.cli", *words]
 
 
-def papermill(stage: str, run: str, reports: str, parameters: dict[str, object]) -> str:
+def papermill(stage: str, run: str, reports: str, parameters: Mapping[str, object]) -> str:
     """The shell's command for one notebook, in the folder of a run."""
     given = " ".join(f"-p {name} {value}" for name, value in {"run": run, **parameters}.items())
     output = f"{reports}/{run}/{stage}.ipynb"
@@ -186,7 +187,8 @@ def loop_over_whole(variants: Settings, ours: float, trunk: float, folder: Path)
     times = len(variants) / len(part)
     lines = []
     for number, variant in enumerate(part):
-        given = {"00_define": {"task": "penguins"}, "03_poc": variant}
+        given: dict[str, Mapping[str, object]] = {"03_poc": variant}
+        given["00_define"] = {"task": "penguins"}
         stages = [papermill(s, f"v{number}", reports, given.get(s, {})) for s in STAGES[:4]]
         lines.append(" && ".join(stages))
     whole = loop(lines, env) * times

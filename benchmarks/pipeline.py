@@ -214,13 +214,16 @@ def main(rows: int) -> None:
                 f"{used:.1f} s of processor, peak {max(sums) / 1e9:.2f} GB (bar 2)",
                 flush=True,
             )
-        ours = pd.concat(
-            [pd.read_parquet(f) for f in sorted((place / f"scores-{rows}").glob("*.parquet"))[:8]],
-            ignore_index=True,
-        )
-        theirs = pd.read_parquet(place / "peer.parquet")
-        same = min(len(ours), len(theirs))
-        print(f"equal on the first {same:,} rows: {ours[:same].equals(theirs[:same])}")
+        compare(place / f"scores-{rows}", place / "peer.parquet")
+
+
+def compare(scores: Path, peer_scores: Path) -> None:
+    """Print whether the first rows of the pipeline's scores are the peer's."""
+    files = sorted(scores.glob("*.parquet"))[:8]
+    ours = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    theirs = pd.read_parquet(peer_scores)
+    same = min(len(ours), len(theirs))
+    print(f"equal on the first {same:,} rows: {ours[:same].equals(theirs[:same])}")
 
 
 if __name__ == "__main__":

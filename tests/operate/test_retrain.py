@@ -84,7 +84,7 @@ def sample(late: np.ndarray, defaults: np.ndarray, share: float) -> pd.DataFrame
 def with_each_mistake_apart(kind: Kind) -> Kind:
     """The penguins' task with values by which every mistake can be told from others."""
     matrix = {
-        decided: {actual: -25 - i for i, actual in enumerate(kind.classes)} | {decided: 10}
+        decided: {actual: -25.0 - i for i, actual in enumerate(kind.classes)} | {decided: 10.0}
         for decided in kind.classes
     }
     value = kind.task.value.model_copy(update={"matrix": matrix})
