@@ -8,8 +8,11 @@ import pandas as pd
 
 from ..decision.amounts import volume
 from ..statistics.assignment import assign
+from ..store.schema import decisions, exposures, outcomes
 from ..task.definition import ABTest, Task
 from .plan import CURRENT, DAY, RELEASE, Plan
+
+TABLES = (exposures, decisions, outcomes)
 
 
 class Replay(NamedTuple):
@@ -39,50 +42,34 @@ def deal_holdout(
     weights = {CURRENT: 1 - plan.share, RELEASE: plan.share}
     units = scores["unit"].astype(str)
     arms = assign(units, **salts, inclusion=1.0, weights=weights)
-    decided_by_release = (arms == RELEASE) & (not aa)
-    actions = np.where(decided_by_release, scores["release_decision"], scores["current_decision"])
-    values = np.where(decided_by_release, worth[RELEASE], worth[CURRENT])
+    by_release = (arms == RELEASE) & (not aa)
+    actions = np.where(by_release, scores["release_decision"], scores["current_decision"])
+    values = np.where(by_release, worth[RELEASE], worth[CURRENT])
     exposed = np.arange(len(scores)) * 30 * DAY / volume(task)
     known, identity = exposed + task.target.delay, [f"{name}-{unit}" for unit in units]
-    experiment = {
-        "id": name,
-        **salts,
-        "phases": [{"weights": weights, "inclusion": 1.0}],
-        "plan": plan.bound_to(salts, weights),
-    }
-    exposures = {
-        "experiment": name,
-        "unit": units,
-        "arm_assigned": arms,
-        "arm_served": arms,
-        "phase": 1,
-        "time": exposed,
-    }
-    decisions = {
-        "id": identity,
-        "unit": units,
-        "row": [{"expected worth": float(amount)} for amount in worth["expected"]],
-        "version": arms,
-        "score": None,
-        "experiment": name,
-        "arm": arms,
-        "action": actions.astype(str),
-        "propensity": 1.0,
-        "fallback": False,
-        "time": exposed,
-    }
-    outcomes = {
-        "decision": identity,
-        "value": values,
-        "event_time": known,
-        "arrival_time": known,
-        "idempotency_key": identity,
-    }
-    tables = {
-        "experiments": pd.DataFrame([experiment]),
-        "exposures": pd.DataFrame(exposures),
-        "decisions": pd.DataFrame(decisions),
-        "outcomes": pd.DataFrame(outcomes),
-    }
+    rows = pd.DataFrame(
+        {
+            **dict.fromkeys(("id", "decision", "idempotency_key"), identity),
+            **dict.fromkeys(("arm", "arm_assigned", "arm_served", "version"), arms),
+            **dict.fromkeys(("event_time", "arrival_time"), known),
+            "experiment": name,
+            "unit": units,
+            "phase": 1,
+            "row": [{"expected worth": float(amount)} for amount in worth["expected"]],
+            "score": None,
+            "action": actions.astype(str),
+            "propensity": 1.0,
+            "fallback": False,
+            "time": exposed,
+            "value": values,
+        }
+    )
+    bound, phase = plan.bound_to(salts, weights), {"weights": weights, "inclusion": 1.0}
+    experiment = {"id": name, **salts, "phases": [phase], "plan": bound}
+    tables = {table.name: rows[rows.columns.intersection(table.c.keys())] for table in TABLES}
     read = {"guardrails": {}, "segments": [], "covariate": "expected worth"}
-    return Replay(tables, float(known.max() + 3601), task.abtest.model_copy(update=read))
+    return Replay(
+        {"experiments": pd.DataFrame([experiment]), **tables},
+        float(known.max() + 3601),
+        task.abtest.model_copy(update=read),
+    )

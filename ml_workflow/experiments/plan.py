@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class Plan:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Plan":
         """The plan as `as_json` gave it, or an older one that says less; its hash is left out."""
-        names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in content.items() if name in names})
+        names = cls.__dataclass_fields__.keys() & content.keys()
+        return cls(**{name: content[name] for name in names})
 
     def as_json(self) -> dict[str, Any]:
         """The plan as decision.json keeps it."""

@@ -21,6 +21,7 @@ from .plan import ARMS, CURRENT, RELEASE
 
 NEEDED = ("unit", "arm", "value", "time")
 OPTIONAL = ("exposed", "phase", "covariate")
+TEXTS = {"arm": sa.Text, "unit": sa.Text}
 READERS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
 
 
@@ -32,20 +33,9 @@ def open_table(
     Its outcomes are final, unless it says when units were exposed. Counted is up to now, else up to
     the last time in it.
     """
-    path, names, label = (
-        root() / Path(where).expanduser(),
-        _pairs(mapping),
-        name or Path(where).name,
-    )
-    reader = READERS.get(format_of(path) or "")
-    if not path.is_file() or reader is None:
-        raise Refusal(
-            f"The evidence {where} is neither a database URL nor a CSV, Parquet or JSON file that "
-            "exists."
-        )
+    names, label = _pairs(mapping), name or Path(where).name
     connection = duckdb.connect()
-    with _sentences(where):
-        source = getattr(connection, reader)(str(path))
+    source = _source(where, connection)
     types = dict(zip(source.columns, map(str, source.types), strict=True))
     others = [*abtest.guardrails, *abtest.segments]
     columns = _columns(where, names, list(types), others)
@@ -65,15 +55,12 @@ def open_table(
         )
 
     def ask(query: sa.Select[Any]) -> pd.DataFrame:
-        literal = {"literal_binds": True}
-        sql = str(query.compile(dialect=postgresql.dialect(), compile_kwargs=literal))
         with _sentences(where):
-            return connection.execute(sql.replace("%%", "%")).df()
+            return connection.execute(_sql(query)).df()
 
-    texts = {"arm": sa.Text, "unit": sa.Text}
     evidence = Evidence(
         name=label,
-        rows=sa.table("rows", *(sa.column(c, texts.get(c, sa.Double)) for c in expressions)),
+        rows=sa.table("rows", *(sa.column(c, TEXTS.get(c, sa.Double)) for c in expressions)),
         ask=ask,
         now=now or float(last or 0),
         phases=[Phase({CURRENT: 1 - share, RELEASE: share})],
@@ -83,6 +70,26 @@ def open_table(
         strays=count - known,
     )
     return with_repetition(evidence, has_keys=False)
+
+
+def _source(where: str, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """The file as DuckDB reads it."""
+    path = root() / Path(where).expanduser()
+    reader = READERS.get(format_of(path) or "")
+    if not path.is_file() or reader is None:
+        raise Refusal(
+            f"The evidence {where} is neither a database URL nor a CSV, Parquet or JSON file that "
+            "exists."
+        )
+    with _sentences(where):
+        return getattr(connection, reader)(str(path))
+
+
+def _sql(query: sa.Select[Any]) -> str:
+    """The query in SQL, which DuckDB has of PostgreSQL."""
+    literal = {"literal_binds": True}
+    sql = query.compile(dialect=postgresql.dialect(), compile_kwargs=literal)
+    return str(sql).replace("%%", "%")
 
 
 @contextmanager
