@@ -1,6 +1,6 @@
-"""The API against `mlflow models serve` and a plain FastAPI application over the same release of credit, in one run.
+"""The API against `mlflow models serve` and a plain FastAPI application over one release of credit.
 
-python benchmarks/serving.py [--seconds 5] [--rounds 3]: each server is one process, scores and decides; the answers are compared first."""
+python benchmarks/serving.py [--seconds 5] [--rounds 3]: one process each; answers are compared."""
 
 import argparse
 import asyncio
@@ -34,7 +34,7 @@ PLAIN = """
 import pandas as pd
 from fastapi import FastAPI
 from pathlib import Path
-from ml_workflow.store.release import load_release
+from ml_workflow.model.release import load_release
 
 release, app = load_release(Path({folder!r}), {digest!r}), FastAPI()
 
@@ -43,13 +43,14 @@ release, app = load_release(Path({folder!r}), {digest!r}), FastAPI()
 def predict(rows: list[dict]) -> list[dict]:
     frame = pd.DataFrame(rows)
     scores = release.score(frame)
-    return pd.DataFrame({{"score": scores, "decision": release.decide(frame, scores)}}).to_dict("records")
+    answers = pd.DataFrame({{"score": scores, "decision": release.decide(frame, scores)}})
+    return answers.to_dict("records")
 """
 MODEL = """
 import mlflow
 import pandas as pd
 from pathlib import Path
-from ml_workflow.store.release import load_release
+from ml_workflow.model.release import load_release
 
 
 class Model(mlflow.pyfunc.PythonModel):
@@ -58,7 +59,8 @@ class Model(mlflow.pyfunc.PythonModel):
 
     def predict(self, context, model_input: pd.DataFrame, params=None):
         scores = self.release.score(model_input)
-        return pd.DataFrame({{"score": scores, "decision": self.release.decide(model_input, scores)}})
+        decisions = self.release.decide(model_input, scores)
+        return pd.DataFrame({{"score": scores, "decision": decisions}})
 
 
 mlflow.models.set_model(Model())
@@ -77,10 +79,11 @@ class Server(NamedTuple):
     def request(self, rows: Rows) -> bytes:
         """A whole HTTP request for these rows."""
         body = json.dumps(self.body(rows)).encode()
-        return (
-            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
+        return head.encode() + body
 
 
 class Rate(NamedTuple):
@@ -165,8 +168,7 @@ def finished() -> Path:
     """The newest run of credit that made a release; where there is none, one is made."""
     if not (
         found := [
-            path.parents[2]
-            for path in reports().resolve().glob("credit-*/files/release/release.json")
+            path.parents[2] for path in reports().resolve().glob("credit-*/files/release/card.json")
         ]
     ):
         subprocess.run(
@@ -234,7 +236,7 @@ def compare(servers: list[Server], rows: Rows) -> None:
 def measure(
     servers: list[Server], rows: Rows, seconds: float, rounds: int
 ) -> dict[tuple[str, int], Rate]:
-    """The medians of several rounds, in which the servers take turns, by server and number of connections."""
+    """The medians of several rounds, by server and connections; the servers take turns."""
     requests = {server.name: [server.request([row]) for row in rows] for server in servers}
     for server in servers:
         uvloop.run(load(server, requests[server.name], 8, 1))
@@ -252,7 +254,10 @@ def measure(
 
 
 def measure_once(servers: list[Server], rows: Rows, rounds: int) -> dict[str, float]:
-    """The median of the seconds to one answer to all rows, by server; the servers take turns, and a first turn does not count."""
+    """The median of the seconds to one answer to all rows, by server.
+
+    The servers take turns, and a first turn does not count.
+    """
     requests = {server: server.request(rows) for server in servers}
     turns = [
         {server.name: uvloop.run(once(server, request))[1] for server, request in requests.items()}
@@ -328,9 +333,8 @@ def main() -> None:
         batches = measure_once([ours, mlflow, plain], many, 3 * given.rounds)
     print(f"{given.rounds} rounds of {given.seconds:g} s; one process each, {os.cpu_count()} cores")
     for (server, connections), rate in rates.items():
-        print(
-            f"  {server:<26} {connections} connections {rate.rate:>8.0f} rows/s   p99 {rate.p99:>7.1f} ms"
-        )
+        name = f"{server:<26} {connections} connections"
+        print(f"  {name} {rate.rate:>8.0f} rows/s   p99 {rate.p99:>7.1f} ms")
     for server, seconds in batches.items():
         print(f"  {server:<26} {BATCH:,} rows in {seconds:.2f} s")
     for connections, quicker in ((1, 1.3), (8, 2)):

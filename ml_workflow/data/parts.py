@@ -17,10 +17,11 @@ ROWS = 100_000
 
 
 class Chunk(NamedTuple):
-    """Neighbouring row groups of one file."""
+    """Neighbouring row groups of one file, and how many rows they have."""
 
     file: Path
     groups: tuple[int, ...]
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class Table:
         """The row groups in order, small ones of a file together until they are `at_once`."""
         chunks: list[Chunk] = []
         for file in self.files:
-            size, metadata = self.at_once, pq.read_metadata(file)
+            metadata = pq.read_metadata(file)
             for group in range(metadata.num_row_groups):
-                if size >= self.at_once:
-                    chunks.append(Chunk(file, ()))
-                    size = 0
-                chunks[-1] = Chunk(file, (*chunks[-1].groups, group))
-                size += metadata.row_group(group).num_rows
+                if not chunks or chunks[-1].file != file or chunks[-1].rows >= self.at_once:
+                    chunks.append(Chunk(file, (), 0))
+                _, groups, rows = chunks[-1]
+                rows += metadata.row_group(group).num_rows
+                chunks[-1] = Chunk(file, (*groups, group), rows)
         return chunks
 
     def batches(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:

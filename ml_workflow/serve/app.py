@@ -21,8 +21,7 @@ from pydantic_core import to_json
 
 from ..store.database import Unavailable
 from ..store.decisions import Conflict, write_outcomes
-from .batching import Batcher
-from .bodies import content, read, read_items, read_outcomes, read_rows
+from .bodies import read, read_items, read_outcomes, read_rows
 from .decide import Decider, answer
 from .guard import Guard
 from .keys import Key
@@ -43,7 +42,6 @@ class Endpoints:
     """What answers each address."""
 
     live: Live
-    batcher: Batcher
     decider: Decider
     most: int
     secured: bool
@@ -51,27 +49,28 @@ class Endpoints:
     async def predict(self, request: Request) -> Response:
         """Score and decide rows."""
         model = self.live.model
-        body = await read(await content(request), read_rows, self.most, model.rows)
-        answers = await self.batcher(model.predict, body.content)
+        body = await read(request, read_rows, self.most, model.rows)
+        answers = await self.decider.batcher(model.predict, body.content)
         return json_response(answers[0] if body.is_one else answers)
 
     async def decide(self, request: Request) -> Response:
         """Decide for units, as the running experiment says."""
-        raw, live = await content(request), self.live
+        live = self.live
         schemas = [model.rows for model in (live.model, live.challenger) if model]
-        body = await read(raw, read_items, self.most, schemas)
+        body = await read(request, read_items, self.most, schemas)
         key = request.headers.get("idempotency-key", "")
         if len(key) > 200:
             raise HTTPException(
                 400, "The header Idempotency-Key is longer than 200 characters: give a shorter one."
             )
-        decisions = await self.decider(body.content, key, hashlib.sha256(raw).hexdigest())
+        digest = hashlib.sha256(await request.body()).hexdigest()
+        decisions = await self.decider(body.content, key, digest)
         answers = [answer(live.model, decision) for decision in decisions]
         return json_response(answers[0] if body.is_one else answers)
 
     async def outcomes(self, request: Request) -> Response:
         """Keep what came of decisions."""
-        body = await read(await content(request), read_outcomes, self.most)
+        body = await read(request, read_outcomes, self.most)
         if self.live.engine is None:
             raise Unavailable(self.live.fault)
         counts = await asyncio.to_thread(write_outcomes, self.live.engine, body.content)
@@ -134,9 +133,9 @@ def application(
     serve_unwritten: bool = False,
 ) -> FastAPI:
     """The API over what is live, to be served by any ASGI server."""
-    limits, batcher = limits or Limits(), Batcher()
-    decider = Decider(live, batcher, explore, serve_unwritten)
-    api = Endpoints(live, batcher, decider, limits.batch, bool(keys))
+    limits = limits or Limits()
+    decider = Decider(live, explore, serve_unwritten)
+    api = Endpoints(live, decider, limits.batch, bool(keys))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

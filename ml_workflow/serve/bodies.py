@@ -60,16 +60,12 @@ class Body(NamedTuple):
     is_one: bool
 
 
-async def content(request: Request) -> bytes:
-    """A request's body, which says that it is JSON."""
+async def read(request: Request, reader: Callable[..., Body], *arguments: Any) -> Body:
+    """What a reader makes of a request's body, which says that it is JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "Send JSON: Content-Type: application/json.")
-    return await request.body()
-
-
-async def read(raw: bytes, reader: Callable[..., Body], *arguments: Any) -> Body:
-    """What a reader makes of a body; of a large one in a thread."""
+    raw = await request.body()
     if len(raw) < LARGE:
         return reader(raw, *arguments)
     return await asyncio.to_thread(reader, raw, *arguments)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 
 from ..data.columns import Column
 from ..model.release import Release
@@ -36,7 +37,7 @@ def scorer(release: Release, rows: RowSchema) -> tuple[Score, str]:
 
 def _compiled(release: Release) -> Score:
     vectorizer, *between, estimator = (step for _, step in release.estimator.steps)
-    numbers, predict = Numbers(vectorizer), _predictor(estimator)
+    numbers, predict = _numbers(vectorizer), _predictor(estimator)
     steps = [_without_names(step) for step in between]
     dtype = None if hasattr(estimator, "predict_proba") else float
 
@@ -49,59 +50,54 @@ def _compiled(release: Release) -> Score:
     return score
 
 
-class Numbers:
-    """What a fitted TableVectorizer makes of a frame, as an array.
+def _numbers(vectorizer: Any) -> Callable[[pd.DataFrame], np.ndarray]:
+    """What a fitted TableVectorizer makes of a frame, as an array: float32, rows x outputs."""
+    place = {name: i for i, name in enumerate(vectorizer.all_outputs_)}
+    passing: dict[str, int] = {}
+    encoders: list[Encoder] = []
+    for name, outputs in vectorizer.input_to_outputs_.items():
+        steps = vectorizer.all_processing_steps_[name][:-1]
+        places = [place[output] for output in outputs]
+        if places and {type(step).__name__ for step in steps} <= PASSING:
+            passing[name] = places[0]
+        elif places:
+            encoders.append(Encoder(name, steps, places))
+    names, passing_places = list(passing), list(passing.values())
 
-    Numbers pass; the features of any other value are computed once and kept.
-    """
-
-    def __init__(self, vectorizer: Any) -> None:
-        self.width = len(vectorizer.all_outputs_)
-        place = {name: i for i, name in enumerate(vectorizer.all_outputs_)}
-        self.places = {
-            name: [place[output] for output in outputs]
-            for name, outputs in vectorizer.input_to_outputs_.items()
-            if outputs
-        }
-        self.steps = {name: vectorizer.all_processing_steps_[name][:-1] for name in self.places}
-        self.passing = [
-            name
-            for name, steps in self.steps.items()
-            if {type(step).__name__ for step in steps} <= PASSING
-        ]
-        self.cache: dict[str, dict[Any, np.ndarray]] = {
-            name: {} for name in self.places if name not in self.passing
-        }
-        self.passing_places = [self.places[name][0] for name in self.passing]
-
-    def __call__(self, table: pd.DataFrame) -> np.ndarray:
-        """The features of a table: float32, rows x outputs."""
-        array = np.empty((len(table), self.width), dtype=np.float32)
-        if self.passing:
-            numbers = table[self.passing].to_numpy(dtype=np.float32, na_value=np.nan)
-            array[:, self.passing_places] = numbers
-        for name in self.cache:
-            array[:, self.places[name]] = self._features(name, table[name])
+    def numbers(table: pd.DataFrame) -> np.ndarray:
+        array = np.empty((len(table), len(place)), dtype=np.float32)
+        if names:
+            array[:, passing_places] = table[names].to_numpy(dtype=np.float32, na_value=np.nan)
+        for encoder in encoders:
+            array[:, encoder.places] = encoder(table[encoder.name])
         return array
 
-    def _features(self, name: str, column: pd.Series) -> np.ndarray:
-        """The features of a column's cells, those of values seen before from the cache."""
+    return numbers
+
+
+class Encoder:
+    """The features of a column by its fitted steps, computed once for each value and kept."""
+
+    def __init__(self, name: str, steps: list[Any], places: list[int]) -> None:
+        self.name, self.steps, self.places = name, steps, places
+        self.cache: dict[Any, np.ndarray] = {}
+
+    def __call__(self, column: pd.Series) -> np.ndarray:
+        """The features of the column's cells: rows x places."""
         encoded, values = pd.factorize(column, use_na_sentinel=False)
         keys = [None if pd.isna(value) else value for value in values]
-        cache = self.cache[name]
-        new = [i for i, key in enumerate(keys) if key not in cache]
-        if len(cache) + len(new) > CACHED:
-            self.cache[name] = cache = {}
-            new = list(range(len(keys)))
+        new = [i for i, key in enumerate(keys) if key not in self.cache]
+        if len(self.cache) + len(new) > CACHED:
+            self.cache, new = {}, list(range(len(keys)))
         if new:
-            cells = pd.Series(values, dtype=column.dtype, name=name).iloc[new]
-            features = self._transformed(name, cells.reset_index(drop=True))
-            cache |= zip([keys[i] for i in new], features, strict=True)
-        return np.stack([cache[key] for key in keys])[encoded]
+            cells = pd.Series(values, dtype=column.dtype, name=self.name).iloc[new]
+            features = self._transformed(cells.reset_index(drop=True))
+            self.cache |= zip([keys[i] for i in new], features, strict=True)
+        return np.stack([self.cache[key] for key in keys])[encoded]
 
-    def _transformed(self, name: str, column: Any) -> np.ndarray:
-        """What the fitted steps of a column make of these values: values x outputs."""
-        for step in self.steps[name]:
+    def _transformed(self, column: Any) -> np.ndarray:
+        """What the steps make of these values: values x places."""
+        for step in self.steps:
             if type(step).__module__.startswith("sklearn") and column.ndim == 1:
                 column = column.to_frame()
             column = step.transform(column)
@@ -110,11 +106,10 @@ class Numbers:
 
 def _predictor(estimator: Any) -> Predict:
     """Scores from an array: a blend member by member, a booster by its own call."""
-    for prefix, predictor in PREDICTORS.items():
-        if type(estimator).__name__ in (f"{prefix}Classifier", f"{prefix}Regressor"):
-            return predictor(estimator)
-    plain = _without_names(estimator)
-    return _of_positive(getattr(plain, "predict_proba", plain.predict))
+    if isinstance(estimator, VotingClassifier | VotingRegressor):
+        return _blend(estimator)
+    library = type(estimator).__module__.partition(".")[0]
+    return PREDICTORS.get(library, _plain)(estimator)
 
 
 def _blend(estimator: Any) -> Predict:
@@ -144,13 +139,13 @@ def _catboost(estimator: Any) -> Predict:
     return _of_positive(lambda array: predict(array, thread_count=threads(array) or -1))
 
 
-PREDICTORS: dict[str, Callable[[Any], Predict]] = {
-    "Voting": _blend,
-    "LGBM": _lightgbm,
-    "XGB": _xgboost,
-    "CatBoost": _catboost,
-}
-"""How an estimator that is no plain one of scikit-learn is asked, by what its name begins with."""
+def _plain(estimator: Any) -> Predict:
+    plain = _without_names(estimator)
+    return _of_positive(getattr(plain, "predict_proba", plain.predict))
+
+
+PREDICTORS = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}
+"""How a booster is asked, by its library."""
 
 
 def _of_positive(predict: Predict) -> Predict:

@@ -43,11 +43,9 @@ class Assignment:
 class Decider:
     """Decides and writes; `explore` is the share of the release's decisions drawn at random."""
 
-    def __init__(
-        self, live: Live, batcher: Batcher, explore: float = 0.0, serve_unwritten: bool = False
-    ) -> None:
-        self.live, self.batcher = live, batcher
-        self.explore, self.serve_unwritten = explore, serve_unwritten
+    def __init__(self, live: Live, explore: float, serve_unwritten: bool) -> None:
+        self.live, self.explore, self.serve_unwritten = live, explore, serve_unwritten
+        self.batcher = Batcher()
         self.arms: dict[tuple[str, str], str] = {}
 
     async def __call__(self, items: Sequence[Item], key: str, body: str) -> list[Decision]:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
@@ -78,8 +79,8 @@ class Guard:
         """Let a request through, or answer it here."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        own = headers.get(b"x-request-id", "")
+        headers = Headers(scope=scope)
+        own = headers.get("x-request-id", "")
         request = own if re.fullmatch(r"[\w.-]{1,64}", own) else uuid4().hex
         exchange = Exchange(request, scope["method"], scope["path"])
 
@@ -100,18 +101,18 @@ class Guard:
         finally:
             exchange.log()
 
-    def _refusal(self, exchange: Exchange, headers: dict[bytes, str]) -> JSONResponse | None:
+    def _refusal(self, exchange: Exchange, headers: Headers) -> JSONResponse | None:
         """The answer to a request that may not come in; notes the name of its key."""
         scope = SCOPE_NEEDED.get(exchange.path)
         if scope and self.keys:
-            key = bearer(self.keys, headers.get(b"authorization", ""))
+            key = bearer(self.keys, headers.get("authorization", ""))
             if key is None:
                 detail = "Give a key: Authorization: Bearer KEY."
                 return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": "Bearer"})
             exchange.key = key.name
             if not allowed(key, scope):
                 return JSONResponse({"detail": f"This key lacks the scope {scope}."}, 403)
-        length = headers.get(b"content-length", "0")
+        length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self.largest:
             detail = too_large(self.largest)
             return JSONResponse({"detail": detail}, 413, {"Connection": "close"})

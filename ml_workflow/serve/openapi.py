@@ -1,6 +1,6 @@
 """What the API takes and gives, as OpenAPI: exact to the release's contract, and following it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import __version__
 from ..model.release import Release
@@ -18,16 +18,12 @@ FAULT = {
     "required": ["row", "column", "rule"],
     "properties": {"row": INTEGER, "column": TEXT, "rule": TEXT},
 }
-KEYED: Schema = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "The same key and body again give the same answer.",
-            "schema": {"type": "string", "maxLength": 200},
-        }
-    ]
+KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and body again give the same answer.",
+    "schema": {"type": "string", "maxLength": 200},
 }
 MEANINGS = {
     "400": "The body is no JSON.",
@@ -38,6 +34,39 @@ MEANINGS = {
     "415": "The body is not application/json.",
     "422": "The body is not as the schema says; every fault is named.",
     "503": "The service or its database is not ready.",
+}
+
+
+class Operation(NamedTuple):
+    """What an address is for, what it gives and takes, by schema, and the errors it can answer."""
+
+    summary: str
+    answer: str
+    body: str = ""
+    errors: str = ""
+    is_open: bool = False
+
+
+OPERATIONS = {
+    "predict": Operation(
+        "Score and decide one row, or several", "Prediction", "Row", "400 413 415 422"
+    ),
+    "decide": Operation(
+        "Decide for a unit, or several, as the running experiment says; "
+        "written before it is answered",
+        "Decision",
+        "Item",
+        "400 409 413 415 422 503",
+    ),
+    "outcomes": Operation(
+        "What came of decisions; posted again it changes nothing",
+        "Counts",
+        "Outcome",
+        "400 413 415 422 503",
+    ),
+    "version": Operation("Which version serves, and how", "Version"),
+    "health": Operation("The process lives", "Health", is_open=True),
+    "ready": Operation("The service can do what it is for", "Ready", errors="503", is_open=True),
 }
 
 
@@ -53,71 +82,39 @@ def document(release: Release, version: str, most: int, secured: bool) -> Schema
             "version": __version__,
             "description": f"{release.task.question} Version {version} answers.",
         },
-        "paths": paths(most, secured),
+        "paths": {f"/{name}": path(name, most, secured) for name in OPERATIONS},
         "components": components,
     }
 
 
-def paths(most: int, secured: bool) -> Schema:
-    """Each address with what it takes and gives."""
-    predict = operation(
-        "predict",
-        "Score and decide one row, or several",
-        one_or(ref("Prediction"), most),
-        secured,
-        one_or(ref("Row"), most),
-    )
-    decide = operation(
-        "decide",
-        "Decide for a unit, or several, as the running experiment says; "
-        "written before it is answered",
-        one_or(ref("Decision"), most),
-        secured,
-        one_or(ref("Item"), most),
-        ["409", "503"],
-    )
-    outcomes = operation(
-        "outcomes",
-        "What came of decisions; posted again it changes nothing",
-        ref("Counts"),
-        secured,
-        one_or(ref("Outcome"), most),
-        ["503"],
-    )
-    version = operation("version", "Which version serves, and how", ref("Version"), secured)
-    ready = operation("ready", "The service can do what it is for", ref("Ready"), False)
-    ready["responses"]["503"] = response(MEANINGS["503"], ref("Ready"))
-    return {
-        "/predict": {"post": predict},
-        "/decide": {"post": decide | KEYED},
-        "/outcomes": {"post": outcomes},
-        "/version": {"get": version},
-        "/health": {"get": operation("health", "The process lives", ref("Health"), False)},
-        "/ready": {"get": ready},
+def path(name: str, most: int, secured: bool) -> Schema:
+    """An address: what it takes, what it gives, and its errors.
+
+    These carry a sentence, or every fault of the rows.
+    """
+    operation = OPERATIONS[name]
+    secured = secured and not operation.is_open
+    several = name in ("predict", "decide")
+    answer = one_or(operation.answer, most) if several else ref(operation.answer)
+    found: Schema = {
+        "operationId": name,
+        "summary": operation.summary,
+        "responses": {"200": response("The answer.", answer)},
     }
-
-
-def operation(
-    name: str,
-    summary: str,
-    answer: Schema,
-    secured: bool,
-    body: Schema | None = None,
-    errors: list[str] | None = None,
-) -> Schema:
-    """One operation; its errors carry a sentence, or every fault of the rows."""
-    statuses = sorted([*(["400", "413", "415", "422"] if body else []), *(errors or [])])
-    statuses += ["401", "403"] if secured else []
-    responses = {"200": response("The answer.", answer)}
-    for status in statuses:
-        fault = ref("Faults" if status == "422" else "Error")
-        responses[status] = response(MEANINGS[status], fault)
-    found: Schema = {"operationId": name, "summary": summary, "responses": responses}
-    if body:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    for status in [*operation.errors.split(), *(["401", "403"] if secured else [])]:
+        fault = "Ready" if name == "ready" else "Faults" if status == "422" else "Error"
+        found["responses"][status] = response(MEANINGS[status], ref(fault))
+    if operation.body:
+        schema = one_or(operation.body, most)
+        found["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    if name == "decide":
+        found["parameters"] = [KEY]
     if secured:
         found["security"] = [{"key": []}]
-    return found
+    return {"post" if operation.body else "get": found}
 
 
 def response(description: str, schema: Schema) -> Schema:
@@ -130,9 +127,10 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def one_or(item: Schema, most: int) -> Schema:
+def one_or(name: str, most: int) -> Schema:
     """One of a schema, or a list of up to `most`."""
-    return {"oneOf": [item, {"type": "array", "items": item, "minItems": 1, "maxItems": most}]}
+    several = {"type": "array", "items": ref(name), "minItems": 1, "maxItems": most}
+    return {"oneOf": [ref(name), several]}
 
 
 def optional(schema: Schema) -> Schema:

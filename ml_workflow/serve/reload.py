@@ -96,25 +96,24 @@ class Live:
 
     def _take_versions(self) -> str:
         """Load champion and challenger; why a challenger beside the champion cannot be, or ""."""
-        known = {model.version: model for model in (self.champion, self.challenger) if model}
         numbers, models, fault = aliases(self.task), dict[str, Model](), ""
-        for alias in ("champion", "challenger"):
-            number = numbers.get(alias, "")
-            if not number or number in models:
-                continue
-            try:
-                models[number] = known.get(number) or load_model(self.task, number)
-            except Refusal as refusal:
-                if not models:  # nothing else serves
-                    raise
-                fault = str(refusal)
-        if not models:
+        if not {"champion", "challenger"} & numbers.keys():
             raise Refusal(
                 f"No version of {self.task!r} is champion or challenger: "
                 f"promote one by `ml-workflow promote {self.task} VERSION`."
             )
-        self.champion = models.get(numbers.get("champion", ""))
-        self.challenger = models.get(numbers.get("challenger", ""))
+        known = {model.version: model for model in (self.champion, self.challenger) if model}
+        for alias in ("champion", "challenger"):
+            number = numbers.get(alias)
+            try:
+                if number:
+                    known[number] = known.get(number) or load_model(self.task, number)
+                    models[alias] = known[number]
+            except Refusal as refusal:
+                if not models:  # nothing else serves
+                    raise
+                fault = str(refusal)
+        self.champion, self.challenger = models.get("champion"), models.get("challenger")
         return fault
 
 

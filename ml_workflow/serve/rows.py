@@ -112,18 +112,15 @@ def row_schema(release: Release) -> RowSchema:
 
     The latter may be left out of a row.
     """
-    task, examples = release.task, release.examples
-    fields = [
-        Field(name, column, _dtype(release, name), _example(release, name))
-        for name, column in release.contract.columns.items()
-    ]
+    task, contract = release.task, release.contract.columns
     words = " ".join(_texts(task.model_dump(include={"value", "current_process"}))).lower()
-    for name in map(str, examples.filter(regex="^(?!promised_)")):
-        known = name in release.contract.columns or name == task.target.column
-        if not known and name.lower() in words:
-            column, dtype = Column(type_of(examples[name]), nullable=True), examples[name].dtype
-            fields.append(Field(name, column, dtype, _example(release, name), required=False))
-    return RowSchema(fields)
+    others = {
+        str(name): Column(type_of(cells), nullable=True)
+        for name, cells in release.examples.filter(regex="^(?!promised_)").items()
+        if name not in contract and name != task.target.column and str(name).lower() in words
+    }
+    fields = [_field(release, name, column) for name, column in contract.items()]
+    return RowSchema(fields + [_field(release, *other, required=False) for other in others.items()])
 
 
 def _texts(value: Any) -> list[str]:
@@ -133,20 +130,16 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def _dtype(release: Release, name: str) -> Any:
-    """A column's type in the release's example rows; a private one's follows from the contract."""
-    if name in release.examples:
-        return release.examples[name].dtype
-    column = release.contract[name]
-    whole_with_gaps = column.type == "integer" and column.nullable
-    return pd.api.types.pandas_dtype("float64" if whole_with_gaps else DTYPES[column.type])
-
-
-def _example(release: Release, name: str) -> Any:
-    """The first known value among the examples, as JSON has it; None for a private column."""
-    if name not in release.examples or name in release.task.private:
-        return None
-    return next((as_json(value) for value in release.examples[name].dropna()), None)
+def _field(release: Release, name: str, column: Column, required: bool = True) -> Field:
+    """A field as the release's example rows show it; of a private column no value is shown."""
+    if name not in release.examples:
+        whole_with_gaps = column.type == "integer" and column.nullable
+        dtype = pd.api.types.pandas_dtype("float64" if whole_with_gaps else DTYPES[column.type])
+        return Field(name, column, dtype, None, required)
+    cells = release.examples[name]
+    known = cells.dropna()
+    hidden = known.empty or name in release.task.private
+    return Field(name, column, cells.dtype, None if hidden else as_json(known.iloc[0]), required)
 
 
 def as_json(value: Any) -> Any:

@@ -23,7 +23,7 @@ from ..model.release import Release, load_release
 from ..store.address import connection_to, is_database
 from ..store.files import name_of
 from ..store.scores import Mark, Type, mark_of, prepare, tables_of, unit_type, write_scores
-from .source import Piece, Pieces, file_pieces, files_of, query_name, query_pieces
+from .source import Piece, Pieces, Query, file_pieces, files_of, query_pieces
 
 
 class Order(NamedTuple):
@@ -92,9 +92,9 @@ def _sources(order: Order, version: str, target: sa.Connection) -> Iterator[Piec
         raise Refusal(
             f"The source {order.source} is a database: say which rows by --query 'SELECT …'."
         )
-    name = query_name(order.source, order.query, order.watermark)
+    query = Query(order.source, order.query, order.watermark)
     with connection_to(order.source) as connection:
-        yield query_pieces(connection, name, order.query, order.watermark, version, before(name))
+        yield query_pieces(connection, query, version, before(query.name))
 
 
 def _in_order(pieces: Pieces, release: Release, scheduler: str) -> Iterator[tuple[Piece, Scored]]:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from ..data.features import as_it_is
@@ -33,7 +32,6 @@ class Piece(NamedTuple):
 
     source: str
     read: Read
-    rows: int
     first: int | None
     mark: Mark
 
@@ -70,27 +68,20 @@ def file_pieces(path: Path, version: str, before: Mark | None) -> Pieces:
             return Pieces(0, iter(()))
         position = json.loads(before.position)
     reads = _parquet(path) if format_of(path) == "parquet" else _slices(read_file(path))
-    total, name = sum(rows for rows, _ in reads), name_of(path)
-
-    def pieces() -> Iterator[Piece]:
-        first = 0
-        for rows, read in reads:
-            after = first + rows
-            if first >= position:
-                mark = Mark(content, json.dumps(END if after == total else after), version)
-                yield Piece(name, read, rows, first, mark)
-            first = after
-
-    return Pieces(total - position, pieces())
+    total, first, pieces = sum(rows for rows, _ in reads), 0, []
+    for rows, read in reads:
+        after = first + rows
+        mark = Mark(content, json.dumps(END if after == total else after), version)
+        if first >= position:
+            pieces.append(Piece(name_of(path), read, first, mark))
+        first = after
+    return Pieces(total - position, iter(pieces))
 
 
 def _parquet(path: Path) -> list[tuple[int, Read]]:
     """Rows and reading of each chunk of a Parquet file, with the types of the whole file."""
-    table, metadata = table_of(path), pq.read_metadata(path)
-    return [
-        (sum(metadata.row_group(i).num_rows for i in chunk.groups), partial(_chunk, table, chunk))
-        for chunk in table.chunks()
-    ]
+    table = table_of(path)
+    return [(chunk.rows, partial(_chunk, table, chunk)) for chunk in table.chunks()]
 
 
 def _chunk(table: Table, chunk: Chunk) -> pd.DataFrame:
@@ -104,25 +95,29 @@ def _slices(frame: pd.DataFrame) -> list[tuple[int, Read]]:
     return [(len(part), partial(as_it_is, part)) for part in parts]
 
 
-def query_name(uri: str, query: str, grows: str | None) -> str:
-    """What marks a query as one and the same, without what its URL may keep secret."""
-    return f"{hashlib.sha256(f'{uri} {query} {grows}'.encode()).hexdigest()[:12]} {query}"
+class Query(NamedTuple):
+    """A query of a database, and the column that grows in it, if one is known."""
+
+    uri: str
+    text: str
+    grows: str | None
+
+    @property
+    def name(self) -> str:
+        """What marks it as one and the same, without what its URL may keep secret."""
+        digest = hashlib.sha256(f"{self.uri} {self.text} {self.grows}".encode()).hexdigest()
+        return f"{digest[:12]} {self.text}"
 
 
 def query_pieces(
-    connection: sa.Connection,
-    name: str,
-    query: str,
-    grows: str | None,
-    version: str,
-    before: Mark | None,
+    connection: sa.Connection, query: Query, version: str, before: Mark | None
 ) -> Pieces:
     """The rows of a query, streamed.
 
     With a column that grows, in its order and from where this version stopped, that row again:
     of the rows equal in that column to the last one scored, one may have come later.
     """
-    rows, order = f"({query.rstrip().rstrip(';')}) AS source", ""
+    grows, rows, order = query.grows, f"({query.text.rstrip().rstrip(';')}) AS source", ""
     known: dict[str, Any] = {}
     if grows:
         column = connection.dialect.identifier_preparer.quote(grows)
@@ -148,7 +143,7 @@ def query_pieces(
     def piece(frame: pd.DataFrame) -> Piece:
         last = as_json(frame[grows].iloc[-1]) if grows else END
         mark = Mark("", json.dumps(last, default=str), version)
-        return Piece(name, partial(as_it_is, frame), len(frame), None, mark)
+        return Piece(query.name, partial(as_it_is, frame), None, mark)
 
     return Pieces(total, (piece(frame) for frame in frames if len(frame)))
 

@@ -1,10 +1,9 @@
 """The registered releases as a table for people."""
 
-import json
-
 import pandas as pd
 
 from ..model.registry import Version, versions
+from ..report.records import read_record
 from ..store.run import reports
 
 NET = "net_value_per_month"
@@ -30,9 +29,8 @@ def _row(version: Version) -> dict[str, str]:
 def _net_value(version: Version) -> str:
     """Lower to upper bound with the estimate, as the run's record has it; else the estimate."""
     path = reports() / version.run / "run.json"
-    if version.run and path.exists():
-        for stage in json.loads(path.read_text(encoding="utf-8"))["stages"]:
-            if stage["name"] == "04_scale" and stage.get("verdict"):
-                lower, estimate, upper = stage["verdict"]["figures"][NET]
-                return f"{lower:,.0f} to {upper:,.0f} ({estimate:,.0f})"
+    verdicts = read_record(path).verdicts if version.run and path.exists() else {}
+    if "04_scale" in verdicts:
+        lower, estimate, upper = verdicts["04_scale"].figures[NET]
+        return f"{lower:,.0f} to {upper:,.0f} ({estimate:,.0f})"
     return f"{version.figures[NET]:,.0f}" if NET in version.figures else ""

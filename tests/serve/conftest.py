@@ -1,4 +1,4 @@
-"""Projects that serve a release of each kind of target, fitted here in seconds, and the API over it."""
+"""Projects that serve a release of each kind of target, fitted here in seconds, and the API."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from catboost import CatBoostClassifier
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -29,50 +29,53 @@ from ml_workflow.serve.app import application
 from ml_workflow.serve.reload import Live
 from ml_workflow.serve.rows import Row, as_json
 from ml_workflow.store.files import write_json
-from ml_workflow.task.file import as_task, read_task, write_task
+from ml_workflow.task.file import as_task, write_task
 from tests.conftest import ROOT, surroundings
 from tests.serve import dataset
 
-SEXES = {
-    "name": "sexes",
-    "question": "Is this penguin male?",
+BASE = {
     "unit": "row",
     "sources": [{"name": "penguins", "uri": "data/penguins.csv.gz"}],
-    "target": {"column": "sex", "kind": "binary", "positive": "male"},
     "features": "area",
-    "private": ["fee", "island"],
-    "value": {"act": {"positive": "fee", "negative": -5}, "leave": {"positive": 0, "negative": 0}},
 }
-MASSES = SEXES | {
-    "name": "masses",
-    "question": "How heavy is this penguin?",
-    "target": {"column": "body_mass_g", "kind": "regression"},
-    "exclude": ["fee"],
-    "private": [],
-    "current_process": {"describe": "A guess.", "decide": "fee * 1000"},
-    "value": {"over": 3, "under": 2},
+TASKS: dict[str, dict[str, Any]] = {
+    "penguins": yaml.safe_load((ROOT / "tasks" / "penguins.yaml").read_text())
+    | {"exclude": ["fee", "ringed", "seen"]},
+    "sexes": BASE
+    | {
+        "question": "Is this penguin male?",
+        "target": {"column": "sex", "kind": "binary", "positive": "male"},
+        "private": ["fee", "island"],
+        "value": {
+            "act": {"positive": "fee", "negative": -5},
+            "leave": {"positive": 0, "negative": 0},
+        },
+    },
+    "masses": BASE
+    | {
+        "question": "How heavy is this penguin?",
+        "target": {"column": "body_mass_g", "kind": "regression"},
+        "exclude": ["fee"],
+        "current_process": {"describe": "A guess.", "decide": "fee * 1000"},
+        "value": {"over": 3, "under": 2},
+    },
 }
-TREES: dict[str, Any] = {"n_estimators": 10, "n_jobs": 1, "verbosity": 0}
+TREES: dict[str, Any] = {"n_estimators": 10, "n_jobs": 1, "verbosity": -1}
+CLASSIFIERS = [
+    ("a", LGBMClassifier(**TREES)),
+    ("b", XGBClassifier(**TREES | {"verbosity": 0})),
+    ("c", HistGradientBoostingClassifier(max_iter=2)),
+]
+REGRESSORS = [("a", LGBMRegressor(**TREES)), ("b", XGBRegressor(**TREES | {"verbosity": 0}))]
 ESTIMATORS = {
-    "penguins": VotingClassifier(
-        [
-            ("a", LGBMClassifier(**TREES | {"verbosity": -1})),
-            ("b", XGBClassifier(**TREES)),
-            ("c", HistGradientBoostingClassifier(max_iter=2)),
-        ],
-        voting="soft",
-        weights=[3, 2, 1],
-    ),
+    "penguins": VotingClassifier(CLASSIFIERS, voting="soft", weights=[3, 2, 1]),
     "sexes": CatBoostClassifier(iterations=20, verbose=0, allow_writing_files=False),
-    "masses": VotingRegressor(
-        [("a", LGBMRegressor(**TREES | {"verbosity": -1})), ("b", XGBRegressor(**TREES))],
-        weights=[1, 3],
-    ),
+    "masses": VotingRegressor(REGRESSORS, weights=[1, 3]),
 }
 
 
 class Home(NamedTuple):
-    """A project: its folder, its environment, the run whose release is champion, and what is live."""
+    """A project: folder, environment, the run whose release is champion, and what is live."""
 
     folder: Path
     env: dict[str, str]
@@ -100,47 +103,39 @@ def run_of(name: str, folder: Path) -> Path:
     (folder / "ml_workflow").mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "serve" / "dataset.py", folder / "ml_workflow")
     shutil.copy(ROOT / "settings.ini", folder)
-    task = {
-        "penguins": read_task(ROOT / "tasks" / "penguins.yaml"),
-        "sexes": as_task(SEXES, "sexes"),
-        "masses": as_task(MASSES, "masses"),
-    }[name]
+    task = as_task({"name": name} | TASKS[name], name)
     table = pd.read_csv(ROOT / "data" / "penguins.csv.gz").rename_axis("row").reset_index()
-    if name != "penguins":
-        table = table.dropna(subset=task.target.column).assign(ringed=lambda t: t["year"] > 2007)
-        seen = pd.Timestamp("2007-01-01T10:30") + pd.to_timedelta(table["row"], unit="D")
-        table["seen"] = seen.mask(table["row"] % 11 == 0)
-        table["fee"] = table["row"] % 7 + 1.5
+    table = table.dropna(subset=task.target.column)
+    seen = pd.Timestamp("2007-01-01T10:30") + pd.to_timedelta(table["row"], unit="D")
+    table["seen"] = seen.mask(table["row"] % 11 == 0)
+    table["ringed"], table["fee"] = table["year"] > 2007, table["row"] % 7 + 1.5
     held = table["row"] % 4 == 0
     development, holdout = table[~held], table[held].reset_index(drop=True)
-    kind = kind_of(task, table[task.target.column])
-    files = folder / "files"
+    kind, features = kind_of(task, table[task.target.column]), feature_step(task, dataset)
+    files, numbers = folder / "files", features(inputs(task, development))
     write_task(files / "task.yaml", task)
     write_json(files / "contract.json", Contract.learned(task, development).as_json())
     holdout.to_parquet(files / "holdout.parquet", index=False)
+    model = vectorized(ESTIMATORS[name])
+    model.fit(numbers, kind.encode(kind.outcomes(development)))
+    card = Card(
+        task=name,
+        run=folder.name,
+        steps=["blend"],
+        features=bool(task.features),
+        inputs=list(numbers),
+        classes=kind.classes,
+        measure=kind.measure,
+        out_of_fold=0.25,
+        rows=len(development),
+        residuals=None,
+        usual=usual_action(kind, development),
+    )
+    examples = holdout.head(50).drop(columns=set(task.private) - set(numbers))
+    promised = pd.DataFrame(scored(model, features(holdout.head(50))[list(numbers)]))
     with project(folder, {}):
-        features = feature_step(task, dataset)
-        numbers = features(inputs(task, development))
-        model = vectorized(ESTIMATORS[name])
-        model.fit(numbers, kind.encode(kind.outcomes(development)))
-        hidden = sorted(set(task.private) - set(numbers))
-        examples = holdout.drop(columns=hidden).head(50)
-        scores = scored(model, features(holdout)[list(numbers)])
-        promised = pd.DataFrame(scores[:50]).add_prefix("promised_")
-        card = Card(
-            task=name,
-            run=folder.name,
-            steps=["blend"],
-            features=bool(task.features),
-            inputs=list(numbers),
-            classes=kind.classes,
-            measure=kind.measure,
-            out_of_fold=0.25,
-            rows=len(development),
-            residuals=kind.residual_quantiles(scores, kind.outcomes(holdout)),
-            usual=usual_action(kind, development),
-        )
-        keep_release(files / "release", model, card, files, examples.join(promised))
+        examples = examples.join(promised.add_prefix("promised_"))
+        keep_release(files / "release", model, card, files, examples)
     return folder
 
 
@@ -215,6 +210,22 @@ def row() -> Row:
         "sex": "male",
         "year": 2008,
     }
+
+
+@contextmanager
+def live_of(home: Home, url: str) -> Iterator[Live]:
+    """What is live in a project, with a decisions database of its own."""
+    with project(home.folder, home.env):
+        live = Live(home.live.task, url)
+        yield live
+        live.close()
+
+
+@pytest.fixture
+def live(home: Home, tmp_path: Path) -> Iterator[Live]:
+    """What is live for the penguins, with a decisions database of its own."""
+    with live_of(home, f"sqlite:///{tmp_path}/decisions.db") as live:
+        yield live
 
 
 def as_rows(frame: pd.DataFrame) -> list[Row]:
