@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import re
+import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -110,12 +112,10 @@ def register(
     The digest, which every load of it checks, stays in the registry.
     """
     release = load_release(folder, digest)
-    with _registry() as client:
+    with _registry() as client, tempfile.TemporaryDirectory() as place:
         run = _log(client, Entry(name, tags.get("run", ""), parameters, figures, tags)).info
-        client.log_artifacts(run.run_id, str(folder), "model/release")
-        with tempfile.TemporaryDirectory() as place:
-            _describe(Path(place), release, run.run_id)
-            client.log_artifacts(run.run_id, place, "model")
+        _save(Path(place), release, folder, run.run_id)
+        client.log_artifacts(run.run_id, f"{place}/model", "model")
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
         source, facts = f"{run.artifact_uri}/model", {**tags, "digest": digest}
@@ -124,22 +124,24 @@ def register(
     return str(version.version)
 
 
-def _describe(place: Path, release: Release, run: str) -> None:
-    """What makes a release a model of MLflow's: signature, loader, and the libraries it needs."""
+def _save(place: Path, release: Release, folder: Path, run: str) -> None:
+    """A release as a model of MLflow's, with its signature and the libraries that it needs."""
     import mlflow
 
     from . import pyfunc
 
-    model = mlflow.models.Model("model", run, signature=pyfunc.signature(release))
-    model.add_flavor("ml_workflow", release="release")
-    digest, loader = {"digest": release.digest}, pyfunc.__name__
-    mlflow.pyfunc.add_to_model(model, loader, data="release", model_config=digest)
-    model.save(str(place / "MLmodel"))
-    needed = {"ml-workflow": release.card.library, "mlflow": mlflow.__version__}
-    lines = [
-        f"{name}=={version}\n" for name, version in (needed | release.card.requirements).items()
-    ]
-    (place / "requirements.txt").write_text("".join(lines), encoding="utf-8")
+    card = release.card
+    needed = {"ml-workflow": card.library, "mlflow": mlflow.__version__, **card.requirements}
+    with warnings.catch_warnings(action="ignore"):  # it asks for an example of the inputs
+        mlflow.pyfunc.save_model(
+            place / "model",
+            loader_module=pyfunc.__name__,
+            data_path=shutil.copytree(folder, place / "release"),
+            pip_requirements=[f"{library}=={version}" for library, version in needed.items()],
+            signature=pyfunc.signature(release),
+            model_config={"digest": release.digest},
+            mlflow_model=mlflow.models.Model("model", run),
+        )
 
 
 class Version(NamedTuple):
@@ -201,7 +203,7 @@ def registered(name: str, which: str) -> Release:
             )
         folder = place_of(digest)
         if not folder.exists():
-            _fetch(f"{version.source}/release", folder, digest)
+            _fetch(str(version.source), folder, digest)
     return load_release(folder, digest)
 
 
@@ -228,8 +230,9 @@ def _fetch(source: str, folder: Path, digest: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as place:
         try:
-            copy = Path(mlflow.artifacts.download_artifacts(source, dst_path=place))
-        except (mlflow.exceptions.MlflowException, OSError):
+            model = Path(mlflow.artifacts.download_artifacts(source, dst_path=place))
+            copy = next(model.rglob("release"))
+        except (mlflow.exceptions.MlflowException, OSError, StopIteration):
             raise Refusal(
                 f"The release in {source} cannot be fetched: "
                 "bring it back to where MLflow keeps it, or release again."
