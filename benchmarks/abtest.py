@@ -595,7 +595,8 @@ def ten_million() -> Iterator[Line]:
             for file, rows in ((path, 10_000_000), (path.replace("rows", "few"), 10_000)):
                 connection.execute(
                     f"""COPY (SELECT i AS unit, (i % 2)::INTEGER AS arm,
-                    i * 24 * 86400.0 / {rows} AS time, x, 0.7 * x + 50 * random() + 0.1 * (i % 2) AS y
+                    i * 24 * 86400.0 / {rows} AS time, x, 0.7 * x + 50 * random()
+                        + 0.1 * (i % 2) AS y
                     FROM (SELECT range AS i, 100 * (hash(range) % 1000003) / 1000003 AS x
                     FROM range({rows})))
                     TO '{file}' (FORMAT parquet)"""

@@ -53,13 +53,17 @@ def stage_named(word: str) -> str:
     raise Refusal(f"There is no stage {word!r}.{hint} The stages are {names}.")
 
 
-@cache
 def notebook(stage: str) -> nbformat.NotebookNode:
     """The notebook of a stage, as it stands in nbs/."""
-    return nbformat.read(path_of(stage), as_version=4)
+    return read_notebook(path_of(stage))
 
 
 @cache
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """The notebook in a file, which is read once."""
+    return nbformat.read(path, as_version=4)
+
+
 def parameters(stage: str) -> dict[str, Parameter]:
     """Name, type and default of each parameter that the stage's tagged cell declares."""
     cells = [c for c in notebook(stage).cells if "parameters" in c.metadata.get("tags", [])]

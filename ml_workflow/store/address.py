@@ -24,22 +24,23 @@ def connection_to(uri: str) -> "Iterator[Connection]":
     """
     import sqlalchemy as sa  # here: a release is loaded without it
 
+    place = uri if SECRET.search(uri) else "of the source"  # which may hold a password
     try:
         engine = sa.create_engine(with_secrets(uri))
     except ModuleNotFoundError as error:
         raise Refusal(
-            f"The database {uri} needs the package {error.name}: install it, then run again."
+            f"The database {place} needs the package {error.name}: install it, then run again."
         ) from None
     except (sa.exc.SQLAlchemyError, ValueError):  # which may quote the password
         raise Refusal(
-            f"The source {uri} is no database URL: write dialect://user:password@host/name, "
+            f"The address {place} is no database URL: write dialect://user:password@host/name, "
             "special characters as %40."
         ) from None
     try:
         with engine.connect() as connection:
             yield connection
     except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
-        fault = f"The database {uri} did not answer the query: {first_line(error)}"
+        fault = f"The database {place} did not answer the query: {first_line(error)}"
         raise Refusal(without_secrets(fault, uri, engine.url.password)) from None
     finally:
         engine.dispose()

@@ -56,8 +56,7 @@ class Project:
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(book, self.root / "nbs" / f"{stage}.ipynb")
-        notebooks.notebook.cache_clear()
-        notebooks.parameters.cache_clear()
+        notebooks.read_notebook.cache_clear()
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`ml-workflow run penguins` with these words, in this process."""
@@ -102,5 +101,4 @@ def processes_of(env: dict[str, str]) -> list[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     yield Project(tmp_path_factory.mktemp("project"))
-    notebooks.notebook.cache_clear()
-    notebooks.parameters.cache_clear()
+    notebooks.read_notebook.cache_clear()
