@@ -25,6 +25,7 @@ from ml_workflow.model.fitting import scored
 from ml_workflow.model.registry import promote, register
 from ml_workflow.model.release import Card, contents, digest_of, keep_release
 from ml_workflow.model.vectorizing import vectorized
+from ml_workflow.serve import reload
 from ml_workflow.serve.app import application
 from ml_workflow.serve.reload import Live
 from ml_workflow.serve.rows import Row, as_json
@@ -215,8 +216,10 @@ def row() -> Row:
 @contextmanager
 def live_of(home: Home, url: str) -> Iterator[Live]:
     """What is live in a project, with a decisions database of its own."""
-    with project(home.folder, home.env):
+    with project(home.folder, home.env), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reload, "load_model", lambda *_: home.live.model)  # which takes seconds
         live = Live(home.live.task, url)
+        patch.undo()
         yield live
         live.close()
 
