@@ -113,8 +113,8 @@ def as_type(name: str, value: Any, wanted: str) -> Any:
     types, words = TYPES.get(wanted, (object, ""))
     parsed: Any = value
     if isinstance(value, str) and wanted != "str":
-        with suppress(yaml.YAMLError):
-            parsed = yaml.safe_load(value)
+        with suppress(yaml.YAMLError, ValueError):  # YAML takes 1e-3 for a text
+            parsed = float(value) if wanted == "float" else yaml.safe_load(value)
     if not isinstance(parsed, types) or (isinstance(parsed, bool) and wanted in ("int", "float")):
         raise Refusal(f"The parameter {name} takes {words}, but {value!r} was given.")
     if isinstance(parsed, str) and re.match(PASSWORD, parsed):
