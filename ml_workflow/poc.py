@@ -16,8 +16,8 @@ from .decision.kinds import kind_of
 from .decision.process import constant_process, current_process
 from .decision.returns import net_value
 from .model.calibration import reliability
-from .model.fitting import booster, folds_of, linear
-from .model.judging import comparison, judge, judged_rows, trial
+from .model.fitting import booster, folds_of, judged_rows, linear
+from .model.judging import comparison, judge, judge_process
 from .model.release import keep_estimator
 from .report.figures import in_money, theme
 from .store.run import Verdict, open_run

@@ -32,7 +32,7 @@ from .model.calibration import calibration_gain, reliability
 from .model.explain import dependence, importance, slices
 from .model.fitting import booster, folds_of, halved, judged_rows, scored
 from .model.holdout import on_holdout, open_holdout
-from .model.judging import judge, ledger, trial
+from .model.judging import judge, judge_process, ledger, trial
 from .model.registry import register
 from ml_workflow.model.release import (
     Card,

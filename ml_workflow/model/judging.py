@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..decision.amounts import monthly
 from ..decision.kinds import Array, Kind
+from ..decision.process import Process
 from ..task.definition import Task
 from .fitting import Folds, judged_rows, out_of_fold
 
@@ -49,6 +50,14 @@ def trial(
     actions = kind.decide(part, known, kind.residual_quantiles(known, outcomes))
     earned = kind.value(part, actions, outcomes)
     return Trial(scores, actions, earned, kind.metrics(known, outcomes), seconds)
+
+
+def judge_process(kind: Kind, frame: pd.DataFrame, process: Process, judged: Array) -> Trial:
+    """What a process decides and earns on the judged rows, by its own rule."""
+    scores, part, outcomes = process.score(frame), frame.iloc[judged], kind.outcomes(frame)[judged]
+    actions = process.decide(part, scores[judged])
+    earned = kind.value(part, actions, outcomes)
+    return Trial(scores, actions, earned, kind.metrics(scores[judged], outcomes))
 
 
 def comparison(

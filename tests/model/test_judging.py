@@ -6,8 +6,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from ml_workflow.decision.kinds import kind_of
+from ml_workflow.decision.process import constant_process
 from ml_workflow.model.fitting import folds_of, judged_rows
-from ml_workflow.model.judging import Trial, judge, ledger, trial
+from ml_workflow.model.judging import Trial, judge, judge_process, ledger, trial
 from tests.decision.tasks import task_of
 
 FRAME = pd.DataFrame({"x": np.linspace(-1, 1, 60)}).assign(
@@ -39,3 +40,14 @@ def test_only_what_improves_on_the_best_before_is_kept(
     assert [word == "kept" for word in table["kept"]] == [bool(one) for one in kept]
     assert list(table)[:3] == ["change", "seconds", "log_loss"]
     assert (table["gain"] == 1000).all() and table.index.name == "step"
+
+
+@pytest.mark.parametrize("costs", [{}, {"over": 1.0, "under": 9.0}])
+def test_a_process_is_judged_by_its_own_decisions(costs: dict[str, float]) -> None:
+    "A constant guess is not moved by what errors cost: it is what it is."
+    task = task_of("regression", value=costs) if costs else task_of("regression")
+    kind = kind_of(task)
+    rows = np.arange(15, 60)
+    tried = judge_process(kind, FRAME, constant_process(kind, FRAME), rows)
+    assert len(set(tried.actions)) == 1 and len(tried.earned) == len(rows)
+    assert list(tried.scores[rows]) == list(tried.actions)
