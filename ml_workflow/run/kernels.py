@@ -32,7 +32,7 @@ START = (
 )
 """Runs that file, without the caller's folder or the file's own on the path."""
 NOTEBOOK_ARGUMENTS = ["--HistoryManager.hist_file=:memory:"]
-"""What papermill adds to the command of a Python kernel: a kernel prepared with it can be used."""
+"""What papermill adds to the command of a Python kernel."""
 STARTED_WITHIN = 120
 """Seconds that the warm parent may take to fork: it may still be importing the first libraries."""
 
@@ -40,76 +40,52 @@ STARTED_WITHIN = 120
 class Child:
     """A kernel forked by the warm parent, with what jupyter_client uses of `subprocess.Popen`.
 
-    Its lease is a connection to the parent, which ends the kernel when it closes.
+    Its lease is a connection to the parent, which ends the kernel when it closes. OSError where no
+    parent listens in the directory.
     """
 
     stdin = stdout = stderr = None
 
-    def __init__(self, directory: Path, arguments: list[str]) -> None:
-        self.arguments = arguments
+    def __init__(self, directory: Path) -> None:
         self.connection_file = directory / f"{uuid4().hex[:12]}.json"
         self.pid = 0
         self.handle: int | None = None  # tells its end, and no other process's
         self.returncode: int | None = None
-        self.lease: Connection | None = None
         file, key = str(self.connection_file), uuid4().hex.encode()
         write_connection_file(file, ip=file.removesuffix(".json"), key=key, transport="ipc")
-        with suppress(OSError):
-            self.lease = Client(str(directory / "parent"), family="AF_UNIX")
-            self.lease.send_bytes(json.dumps(["-f", file, *arguments]).encode())
+        self.lease: Connection = Client(str(directory / "parent"), family="AF_UNIX")
+        self.lease.send_bytes(json.dumps(["-f", file, *NOTEBOOK_ARGUMENTS]).encode())
 
     def is_forked(self) -> bool:
         """Wait until the warm parent has forked it; False when it has ended, or the parent has."""
-        if self.lease and not self.pid:
-            with suppress(OSError, EOFError):
-                if self.lease.poll(STARTED_WITHIN):
-                    pid = int(self.lease.recv_bytes())
-                    self.handle, self.pid = os.pidfd_open(pid), pid
-        if self.handle is None or self.poll() is not None:
-            self.end(-signal.SIGKILL)
-        return self.returncode is None
+        with suppress(OSError, EOFError):
+            if not self.pid and self.lease.poll(STARTED_WITHIN):
+                pid = int(self.lease.recv_bytes())
+                self.handle, self.pid = os.pidfd_open(pid), pid
+        return self.poll() is None
 
     def start(self, cwd: str, env: dict[str, str]) -> None:
         """Let it run cells, in this working directory and environment."""
-        if self.lease:
-            with suppress(OSError):  # a kernel that has just died is told by poll
-                self.lease.send_bytes(json.dumps({"cwd": cwd, "env": env}).encode())
-
-    def end(self, status: int) -> None:
-        """Note that it has ended, or give it up."""
-        self.returncode = status
-        if self.lease:
-            self.lease.close()
-            self.lease = None
-        if self.handle is not None:
-            os.close(self.handle)
-            self.handle = None
+        with suppress(OSError):  # a kernel that has just died is told by poll
+            self.lease.send_bytes(json.dumps({"cwd": cwd, "env": env}).encode())
 
     def poll(self) -> int | None:
-        """Its exit status, None while it lives."""
-        if self.lease and self.handle is not None and ready([self.handle], timeout=0):
-            try:  # a warm parent that is busy will tell nobody
-                status = int(self.lease.recv_bytes()) if self.lease.poll() else 0
-            except (OSError, EOFError):
-                # The warm parent has died, and its kernels with it: end what this one had started.
-                status = -signal.SIGKILL
-                with suppress(ProcessLookupError):
+        """None while it lives; when it has ended, what it had started ends with it."""
+        if self.returncode is None and (self.handle is None or ready([self.handle], timeout=0)):
+            self.returncode = -signal.SIGKILL
+            self.lease.close()
+            if self.handle is not None:
+                os.close(self.handle)
+                with suppress(ProcessLookupError):  # a warm parent that has died ends nothing
                     os.killpg(self.pid, signal.SIGKILL)
-            self.end(status)
         return self.returncode
 
-    def wait(self) -> int | None:
-        """Its exit status; jupyter_client asks when it has ended."""
-        return self.poll()
+    wait = poll  # jupyter_client waits when it has ended
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it lives."""
         if self.poll() is None:
             os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Kill it, if it lives."""
-        self.send_signal(signal.SIGKILL)
 
 
 class Kernels:
@@ -130,17 +106,17 @@ class Kernels:
     def prepare(self) -> None:
         """Fork the next notebook's kernel ahead of time; at most one waits."""
         if self.warm and self.spare is None:
-            self.spare = Child(self.directory, NOTEBOOK_ARGUMENTS)
+            with suppress(OSError):
+                self.spare = Child(self.directory)
 
-    def take(self, arguments: list[str]) -> Child | None:
+    def take(self) -> Child | None:
         """The prepared kernel or else a new one; None where the warm parent has died."""
-        spare, self.spare = self.spare, None
-        if spare:
-            if spare.arguments == arguments and spare.is_forked():
-                return spare
-            spare.end(-signal.SIGKILL)
-        child = Child(self.directory, arguments)
-        return child if child.is_forked() else None
+        for _ in range(2):
+            self.prepare()
+            child, self.spare = self.spare, None
+            if child and child.is_forked():
+                return child
+        return None
 
 
 class IpcManager(AsyncKernelManager):
@@ -160,16 +136,11 @@ class WarmManager(IpcManager):
         self, **options: Any
     ) -> tuple[list[str], dict[str, Any]]:
         """Take a forked kernel; a stock one starts where the warm parent has died."""
-        self.kernel_id = self.kernel_id or str(uuid4())
-        arguments, is_ours = options.get("extra_arguments", []), self.is_ours()
-        child = self.kernels.take(arguments) if is_ours and self.provisioner is None else None
-        if child:
+        if self.is_ours() and (child := self.kernels.take()):
             self.connection_file = str(child.connection_file)
             self.load_connection_file()
             self._connection_file_written = True
-            self.provisioner = WarmProvisioner(
-                kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
-            )
+            self.provisioner = WarmProvisioner(kernel_spec=self.kernel_spec, parent=self)
             self.provisioner.process = child
         return await super()._async_pre_start_kernel(**options)
 

@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import importlib.util
 import io
 import json
 import os
@@ -25,6 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+import ipykernel_launcher
 import psutil
 from ipykernel.kernelapp import IPKernelApp
 
@@ -103,7 +103,6 @@ class Parent:
             if handle == self.listener.fileno():
                 self.accept()
             elif handle in self.leased:
-                self.poller.unregister(handle)
                 os.kill(self.leased[handle].pid, signal.SIGKILL)
             else:
                 self.bury(handle)
@@ -125,23 +124,21 @@ class Parent:
             self.become_kernel(lease, arguments)
         handle = os.pidfd_open(pid)
         self.leased[lease.fileno()] = self.kernels[handle] = Kernel(pid, lease, Path(arguments[1]))
-        self.poller.register(lease.fileno(), select.EPOLLRDHUP)
+        self.poller.register(lease.fileno(), select.EPOLLRDHUP | select.EPOLLONESHOT)
         self.poller.register(handle, select.EPOLLIN)
         return pid
 
     def bury(self, handle: int) -> None:
-        """Tell the client that its kernel has ended; end and remove what the kernel left behind."""
+        """End and remove what a kernel that has ended left behind."""
         self.poller.unregister(handle)
         os.close(handle)
         kernel = self.kernels.pop(handle)
         del self.leased[kernel.lease.fileno()]
-        status = os.waitstatus_to_exitcode(os.waitpid(kernel.pid, 0)[1])
+        self.poller.unregister(kernel.lease.fileno())
+        os.waitpid(kernel.pid, 0)
         self.end_children()
         for file in self.directory.glob(f"{kernel.connection_file.stem}*"):
             file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # when the client has closed it
-            self.poller.unregister(kernel.lease.fileno())
-            kernel.lease.send_bytes(str(status).encode())
         kernel.lease.close()
 
     def end_children(self) -> None:
@@ -202,8 +199,7 @@ def initialised(arguments: list[str]) -> IPKernelApp:
     random.seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
-    launcher = importlib.util.find_spec("ipykernel_launcher")
-    sys.argv = [str(launcher and launcher.origin), *arguments]
+    sys.argv = [ipykernel_launcher.__file__, *arguments]
     # 1 stands for a parent that needs no polling: the death signal is quicker.
     app = IPKernelApp.instance(parent_handle=1)
     app.initialize(arguments)
