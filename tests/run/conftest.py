@@ -88,14 +88,19 @@ class Project:
         return [json.loads(path.read_text()) for path in paths]
 
 
-def processes_of(env: dict[str, str]) -> list[str]:
-    """The processes that work for these reports; those about to end are waited for."""
+def working_for(reports: str) -> list[psutil.Process]:
+    """The processes that were started with this folder of reports in their environment."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("ML_WORKFLOW_REPORTS") == env["ML_WORKFLOW_REPORTS"]:
+            if process.environ().get("ML_WORKFLOW_REPORTS") == reports:
                 found.append(process)
-    return [str(process) for process in psutil.wait_procs(found, timeout=5)[1]]
+    return found
+
+
+def processes_of(project: Project) -> list[psutil.Process]:
+    """The processes that work for a project; those about to end are waited for."""
+    return psutil.wait_procs(working_for(str(project.reports)), timeout=5)[1]
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_kills_cost_only_the_stage_under_way(seed: int, tmp_path: Path) -> None:
         started = start(project)
         kill_one(started, victim, choice)
         stderr = started.communicate(timeout=120)[1]
-        assert "Traceback" not in stderr and processes_of(project.env) == [], stderr
+        assert "Traceback" not in stderr and processes_of(project) == [], stderr
         if victim != "runner" and started.returncode:
             assert started.returncode == 1 and len(stderr.strip().splitlines()) == 1, stderr
             assert "the kernel ended" in stderr

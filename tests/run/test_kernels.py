@@ -24,6 +24,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from ml_workflow.run.kernels import Kernels, kernels
 from ml_workflow.run.workers import begin, own_kernels
+from tests.run.conftest import working_for
 
 OUTPUTS = [
     """import logging, os, subprocess, sys, time, matplotlib.pyplot as plt, optuna, pandas as pd
@@ -46,6 +47,10 @@ __name__, environment, program, sys.stderr.isatty(), plt.get_backend()""",
     "try:\n    input('a question')\nexcept Exception as error:\n    print(repr(error))",
     "def fails():\n    1 / 0\nfails()",
 ]
+VARYING = re.compile(
+    r"\d\d:\d\d:\d\d,\d+|[\d.]+it/s|\?it/s|\d\d:\d\d<\S+|no-name-[\w-]+|ipykernel_\d+/\d+|0x[0-9a-f]+"
+)
+"""Times and names in what a cell shows."""
 RUNNER = """
 import signal, sys, papermill
 # Where tests run in the background, it is ignored.
@@ -106,18 +111,6 @@ def wait_until(true: Callable[[], Any], seconds: float = 20) -> bool:
     return bool(true())
 
 
-def marked(marker: str) -> list[int]:
-    """The processes that were started with the marker in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if marker in process.environ().values() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
 @contextmanager
 def outside_pytest() -> Iterator[None]:
     """ipykernel does not catch what is written to the handles when it finds pytest's variable."""
@@ -139,28 +132,18 @@ def warm() -> Iterator[Kernels]:
         yield pool
 
 
-def shown(outputs: list[Any]) -> list[Any]:
-    """Outputs in which two runs can be compared: without times, addresses and colours."""
-    joined: list[Any] = []
-    for output in outputs:
-        if output["output_type"] == "stream":
-            text = re.sub(
-                r"\d\d:\d\d:\d\d,\d+|[\d.]+it/s|\?it/s|\d\d:\d\d<\S+|no-name-\S+",
-                "",
-                output["text"],
-            )
-            joined.append((output["name"], text))
-        elif output["output_type"] == "error":
-            frames = re.sub(r"\x1b\[[\d;]*m|ipykernel_\d+/\d+", "", "\n".join(output["traceback"]))
-            joined.append((output["ename"], output["evalue"], frames))
-        else:
-            plain = re.sub("0x[0-9a-f]+", "", output["data"].get("text/plain", ""))
-            joined.append((output["output_type"], sorted(output["data"]), plain))
-    return joined
+def shown(outputs: list[Any]) -> list[dict[str, Any]]:
+    """Outputs in which two runs can be compared: without times, addresses and pixels."""
+    return [
+        {key: VARYING.sub("", str(part)) for key, part in output.items() if key != "data"}
+        | {"forms": sorted(output.get("data", []))}
+        | {"plain": VARYING.sub("", str(output.get("data", {}).get("text/plain")))}
+        for output in outputs
+    ]
 
 
 def test_cells_show_what_they_show_with_a_stock_kernel(warm: Kernels, tmp_path: Path) -> None:
-    found = {}
+    found: dict[str, list[Any]] = {}
     with kernels("stock") as stock, outside_pytest():
         for pool in (stock, warm):
             path = notebook(tmp_path, *OUTPUTS)
@@ -174,10 +157,10 @@ def test_cells_show_what_they_show_with_a_stock_kernel(warm: Kernels, tmp_path: 
     # What a library warns of when it is first imported is said to nobody: the first cell differs.
     for ours, theirs in zip(found["warm"][1:], found["stock"][1:], strict=True):
         assert ours == theirs
-    assert [name for name, _ in found["warm"][1]] == ["stdout", "stderr"] * 3
+    assert [output["name"] for output in found["warm"][1]] == ["stdout", "stderr"] * 3
     assert [len(outputs) for outputs in found["warm"][2:5]] == [1, 1, 3]
-    assert sum("image/png" in output[1] for output in found["warm"][5]) == 2
-    assert found["warm"][-1][0][0] == "ZeroDivisionError"
+    assert sum("image/png" in output["forms"] for output in found["warm"][5]) == 2
+    assert found["warm"][-1][0]["ename"] == "ZeroDivisionError"
 
 
 def test_every_kernel_draws_other_random_numbers(warm: Kernels, tmp_path: Path) -> None:
@@ -263,55 +246,29 @@ def test_stock_kernels_take_over_when_the_warm_parent_dies(tmp_path: Path) -> No
         assert wait_until(lambda: warm_parents()[-1].children(), 60)
         marker = uuid4().hex
         kill = f"""import os, signal, subprocess, time
-subprocess.Popen(['sleep', '300'], env={{'M': '{marker}'}})
+subprocess.Popen(['sleep', '300'], env={{'ML_WORKFLOW_REPORTS': '{marker}'}})
 os.kill(os.getppid(), signal.SIGKILL)
 time.sleep(60)"""
         with pytest.raises(DeadKernelError):
             execute(pool, notebook(tmp_path, kill))
-        assert wait_until(lambda: not marked(marker))
+        assert wait_until(lambda: not working_for(marker))
         assert value(pool, tmp_path, "1 + 1") == "2"
 
 
-def test_stock_kernels_stand_in_where_no_warm_parent_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ml_workflow.run.kernels.WARM", tmp_path / "missing.py")
-    with kernels("warm") as pool:
-        pool.prepare()
-        assert value(pool, tmp_path, "1 + 1") == "2"
-
-
-def test_no_process_outlives_the_run(tmp_path: Path) -> None:
-    runs = []
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        marker = uuid4().hex
-        folder = tmp_path / number.name
-        folder.mkdir()
-        command = [sys.executable, "-c", RUNNER, str(notebook(folder, DAEMONS))]
-        environment = {**os.environ, "MARKER": marker}
-        runner = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=PIPE, stderr=DEVNULL, text=True
-        )
-        runs.append((number, marker, folder, runner))
-    for number, marker, folder, runner in runs:
-        with runner:
-            assert runner.stdout
-            runtime = Path(runner.stdout.readline().strip())
-            assert wait_until((folder / "started").exists, 60)
-            assert len(marked(marker)) >= 5
-            runner.send_signal(number)
-            runner.wait(timeout=20)
-        assert wait_until(lambda marker=marker: not marked(marker)), number
-        assert wait_until(lambda runtime=runtime: not runtime.exists()), number
-
-
-def four_workers(pool: Kernels) -> ProcessPoolExecutor:
-    """Four processes that share the kernels and the cost of their imports."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["pytest", "papermill", "nbclient", "psutil", "ml_workflow.run.workers"]
-    )
-    return ProcessPoolExecutor(4, context, begin, (pool.directory, pool.warm))
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_the_run(number: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RUNNER, str(notebook(tmp_path, DAEMONS))]
+    environment = {**os.environ, "ML_WORKFLOW_REPORTS": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=PIPE, stderr=DEVNULL, text=True
+    ) as runner:
+        assert runner.stdout
+        runtime = Path(runner.stdout.readline().strip())
+        assert wait_until((tmp_path / "started").exists, 60)
+        assert len(working_for(str(tmp_path))) >= 5
+        runner.send_signal(number)
+        runner.wait(timeout=20)
+    assert wait_until(lambda: not working_for(str(tmp_path)) and not runtime.exists())
 
 
 def doubled(folder: Path, number: int) -> str:
@@ -320,11 +277,6 @@ def doubled(folder: Path, number: int) -> str:
     result = value(pool, folder, f"{number} * 2")
     pool.prepare()
     return result
-
-
-def run_many(workers: ProcessPoolExecutor, folder: Path, numbers: range) -> None:
-    answers = [workers.submit(doubled, folder, number) for number in numbers]
-    assert [answer.result() for answer in answers] == [str(number * 2) for number in numbers]
 
 
 def use_of(process: psutil.Process) -> tuple[int, int]:
@@ -346,21 +298,17 @@ def test_many_notebooks_at_a_time_leave_nothing_behind(
     parent = warm_parents()[0]
     assert wait_until(lambda: idle(parent))
     before = use_of(parent)
-    with four_workers(warm) as workers:
-        run_many(workers, tmp_path, range(count))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "papermill", "psutil", "ml_workflow.run.workers"])
+    with ProcessPoolExecutor(4, context, begin, (warm.directory, True)) as workers:
+        answers = list(workers.map(doubled, [tmp_path] * count, range(count)))
+        assert answers == [str(number * 2) for number in range(count)]
         assert len(parent.children()) <= 4
     assert wait_until(lambda: not parent.children(recursive=True))
     after = use_of(parent)
     assert after[0] == before[0]
     assert after[1] < before[1] + 20
     assert sorted(path.name for path in warm.directory.iterdir()) == ["parent"]
-
-
-@pytest.mark.prove
-def test_stock_kernels_run_in_parallel(tmp_path: Path) -> None:
-    with kernels("stock") as pool, four_workers(pool) as workers:
-        run_many(workers, tmp_path, range(24))
-        assert not list(pool.directory.iterdir())
 
 
 @pytest.mark.prove
