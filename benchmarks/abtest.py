@@ -299,7 +299,7 @@ def _late(g: np.random.Generator, day: int) -> tuple[bool, bool, bool]:
         arms.append((age, delay))
         arrived.append(sums_of(delay <= age))
     naive = effect_of(*arrived)
-    share_to_see = share_needed(naive.standard_error, naive.control)
+    share_to_see = share_needed(naive.standard_error, arrived[0].value)
     for age, delay in arms:
         come = delay <= age
         delays.append(delay_window(delay[come], age[come], share=share_to_see))
@@ -483,7 +483,6 @@ def oracles() -> Iterator[Line]:
                 (e.difference, r.effect_size),
                 (e.lower, r.effect_size_ci_lower),
                 (e.upper, r.effect_size_ci_upper),
-                (e.lift, r.rel_effect_size),
                 (e.p_value, r.pvalue),
             ):
                 theirs_tea = max(theirs_tea, abs(mine - other))
@@ -514,7 +513,7 @@ def oracles() -> Iterator[Line]:
     ours_size = power.size_for_mean(proportion_effectsize(0.11, 0.10), 1.0)
     yield Line(
         f"sample size an arm, .10 against .11 (statsmodels {size:,.1f})",
-        ours_size.control,
+        ours_size / 2,
         0,
         "",
         "14,744",

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..statistics.effects import non_inferiority
-from ..statistics.multiplicity import benjamini_hochberg, holm
+from ..statistics.multiplicity import holm
 from ..task.definition import Guardrail
 from .looks import Look, effect_within_phases
 from .tally import Tally, sum_by_day, totals_in
@@ -40,25 +39,27 @@ def judge_guardrails(tally: Tally, last: Look | None) -> pd.DataFrame:
     table = pd.DataFrame(results, index, list(GuardrailResult._fields))
     if not results:
         return table
-    return table.assign(holm=holm(table["p"]), benjamini_hochberg=benjamini_hochberg(table["p"]))
+    rates = stats.false_discovery_control(table["p"])
+    return table.assign(holm=holm(table["p"]), benjamini_hochberg=rates)
 
 
 def judge_guardrail(sums: pd.DataFrame, guardrail: Guardrail, critical: float) -> GuardrailResult:
     """One guardrail's sums by arm, phase and day, judged at critical standard errors."""
-    margin, is_better = guardrail.margin, guardrail.better == "higher"
+    margin = guardrail.margin
     effect = effect_within_phases(sums)
     if effect is None:  # too few units, or the same for every unit of both arms
         current, release = totals_in(sums)
         is_same = min(current.units, release.units) >= 2 and current.value == release.value
         return GuardrailResult(0.0, 0.0, margin, is_same, False, 1.0)
     level = min(float(stats.norm.cdf(critical)), 1 - 1e-12)
-    shown = non_inferiority(effect, margin, level=level, higher_is_better=is_better)
-    best = 2 * effect.difference - shown.bound
+    sign = 1 if guardrail.better == "higher" else -1
+    gain = sign * effect.difference
+    half = float(stats.t.ppf(level, effect.degrees_of_freedom)) * effect.standard_error
     return GuardrailResult(
         effect.difference,
-        shown.bound,
+        sign * (gain - half),
         margin,
-        held=shown.held,
-        broken=best < -margin if is_better else best > margin,
+        held=gain - half > -margin,
+        broken=gain + half < -margin,
         p=effect.p_value,
     )

@@ -10,7 +10,7 @@ from ..decision.amounts import volume
 from ..statistics.assignment import assign
 from ..store.schema import decisions, exposures, outcomes
 from ..task.definition import ABTest, Task
-from .plan import CURRENT, DAY, RELEASE, Plan
+from .plan import CURRENT, DAY, RELEASE, Plan, weights_of
 
 TABLES = (exposures, decisions, outcomes)
 
@@ -39,7 +39,7 @@ def deal_holdout(
     """
     name = f"{task.name}-replay-{seed}"
     salts = {"inclusion_salt": f"{name}-in", "arm_salt": f"{name}-arm"}
-    weights = {CURRENT: 1 - plan.share, RELEASE: plan.share}
+    weights = weights_of(plan.share)
     units = scores["unit"].astype(str)
     arms = assign(units, **salts, inclusion=1.0, weights=weights)
     by_release = (arms == RELEASE) & (not aa)

@@ -12,7 +12,7 @@ from ..errors import Refusal
 from ..statistics.assignment import assign
 from ..store.decisions import Exposure
 from ..store.experiments import Experiment, add_experiment, change_experiment
-from .plan import CURRENT, RELEASE, Plan
+from .plan import CURRENT, RELEASE, Plan, weights_of
 
 
 def start(
@@ -93,10 +93,7 @@ def arm_served(experiment: Experiment, arm: str) -> str:
 
 def _phase(share: float, inclusion: float, metric: str) -> dict[str, Any]:
     """A phase that begins now, as the database keeps it; Refusal for shares that empty an arm."""
-    if not 0 < share < 1:
-        raise Refusal(
-            f"The share is {share}: give the release's part of the units, above 0 and below 1."
-        )
+    weights = weights_of(share)
     if not 0 <= inclusion <= 1:
         raise Refusal(
             f"The inclusion is {inclusion}: give the part of all units that takes part, "
@@ -105,7 +102,7 @@ def _phase(share: float, inclusion: float, metric: str) -> dict[str, Any]:
     now = time.time()
     return {
         "start": now,
-        "weights": {CURRENT: 1 - share, RELEASE: share},
+        "weights": weights,
         "inclusion": inclusion,
         "metric": metric,
         "ramps": [[now, inclusion]],

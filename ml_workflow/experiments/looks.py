@@ -9,7 +9,7 @@ from scipy import stats
 
 from ..decision.amounts import volume
 from ..statistics.bounds import Bound, bounds_at_looks
-from ..statistics.effects import Effect, at_bound, effect_of, stratified_effect
+from ..statistics.effects import Effect, stratified_effect
 from ..statistics.power import Design, size_for_mean
 from ..statistics.sums import Sums
 from ..task.definition import Task
@@ -73,17 +73,14 @@ def effect_within_phases(sums: pd.DataFrame, *, adjust: bool = True) -> Effect |
         current, release = totals_in(part)
         if min(current.units, release.units) >= 2 and current.variance + release.variance > 0:
             phases.append((current, release))
-    if not phases:
-        return None
-    if len(phases) == 1:
-        return effect_of(*phases[0], adjust=adjust)
-    return stratified_effect(phases, adjust=adjust)
+    return stratified_effect(phases, adjust=adjust) if phases else None
 
 
 def _bounded(effect: Effect, bound: Bound) -> Effect:
     """The effect at a look's bound, taken to the t distribution where arms are small."""
     error = stats.norm.sf(min(bound.critical, ENOUGH))
-    return at_bound(effect, float(stats.t.isf(error, effect.degrees_of_freedom)))
+    half = float(stats.t.isf(error, effect.degrees_of_freedom)) * effect.standard_error
+    return effect._replace(lower=effect.difference - half, upper=effect.difference + half)
 
 
 def days_left(task: Task, tally: Tally, last: Look) -> int | None:
@@ -98,5 +95,5 @@ def days_left(task: Task, tally: Tally, last: Look) -> int | None:
     share = evidence.phases[-1].weights[RELEASE]
     deviation = effect.standard_error * float(np.sqrt(effect.units * share * (1 - share)))
     design = Design(share=share, sides=task.abtest.sides, looks=task.abtest.looks)
-    units = max(size_for_mean(gain, deviation, design).total, evidence.plan.units or 0)
+    units = max(size_for_mean(gain, deviation, design), evidence.plan.units or 0)
     return max(1, int(np.ceil((units - effect.units) / (volume(task) / 30))))

@@ -16,7 +16,7 @@ from ..decision.kinds import kind_of
 from ..errors import Refusal
 from ..statistics.checks import Floats
 from ..statistics.effects import effect_of
-from ..statistics.power import Design, days_for, detectable_effect, power_for_mean, size_for_mean
+from ..statistics.power import Design, detectable_effect, power_for_mean, size_for_mean
 from ..statistics.sums import sums_of
 from ..statistics.tails import units_for_tails
 from ..task.definition import Task
@@ -63,18 +63,22 @@ class Plan:
     @property
     def design(self) -> Design:
         """The design that the plan's units follow from."""
-        return Design(
-            sides=self.sides or 2,
-            share=self.share,
-            looks=self.looks,
-            variance_left=self.variance_left,
-        )
+        return Design(self.sides or 2, self.share, self.looks, self.variance_left)
 
     def power(self, units: ArrayLike) -> Floats:
         """Power, shape of units, to see the promised effect with so many units in both arms."""
         if self.units is None:
             return np.zeros(np.shape(units))
         return power_for_mean(units, self.effect, self.deviation, self.design)
+
+
+def weights_of(share: float) -> dict[str, float]:
+    """The share of units by arm, of which the release gets `share`; Refusal if an arm has none."""
+    if not 0 < share < 1:
+        raise Refusal(
+            f"The share is {share}: give the release's part of the units, above 0 and below 1."
+        )
+    return {CURRENT: 1 - share, RELEASE: share}
 
 
 def plan_hash(
@@ -119,10 +123,11 @@ def plan_experiment(task: Task, worth: pd.DataFrame, share: float) -> Plan:
     `worth` is that of `worth_on_holdout`; `share` of the units are the release's. Where the effect
     is skewed, there are at least as many units as bounds need to hold.
     """
+    weights = weights_of(share)
     before, after, expected = (worth[name].to_numpy(float) for name in (*ARMS, "expected"))
     cost = task.value.run_cost_per_month / volume(task)
     effect = float(after.mean() - before.mean()) - cost
-    deviation = float(np.sqrt(before.var() * share + after.var() * (1 - share)))
+    deviation = float(np.sqrt(before.var() * share + after.var() * weights[CURRENT]))
     variance_left = 1.0
     if deviation:
         sums = [sums_of(values, covariate=expected) for values in (before, after)]
@@ -140,9 +145,9 @@ def plan_experiment(task: Task, worth: pd.DataFrame, share: float) -> Plan:
     )
     if effect == 0 or deviation == 0:
         return plan
-    size = size_for_mean(effect, deviation, plan.design).total
+    size = size_for_mean(effect, deviation, plan.design)
     units = max(size, units_for_tails(before, after, share))
-    return replace(plan, units=units, days=days_for(units, volume(task) / 30, delay=delay))
+    return replace(plan, units=units, days=int(np.ceil(units / (volume(task) / 30) + delay)))
 
 
 def compare_shares(

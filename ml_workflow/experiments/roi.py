@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from ..decision.amounts import volume
-from ..statistics.checks import Floats, Interval, check_positive, where
+from ..statistics.checks import Floats, Interval, where
 from ..statistics.effects import Effect
 from ..task.definition import Task
 
@@ -36,9 +36,8 @@ def return_on(
 
     Inputs are independent and normal, with the two sides of an interval of their own width
     (two-piece normal); a Latin hypercube (McKay et al. 1979) of seeded draws carries them through.
-    Raises ValueError for inputs that are not finite, and a horizon or cost of building not above 0.
+    Raises ValueError for inputs that are not finite; horizon and cost of building are above 0.
     """
-    check_positive(horizon_months, "horizon_months")
     inputs = {
         "effect": effect,
         "decisions_per_month": decisions_per_month,
@@ -51,7 +50,7 @@ def return_on(
         samples.append(_draws(interval, name, draws, generator))
         points.append(interval.estimate)
     gain, decisions, build, run = samples
-    least = check_positive(points[2], "build_cost") * 1e-3
+    least = points[2] * 1e-3
     uncertain = gain, np.maximum(decisions, 0), np.maximum(build, least), run
     roi, net, payback = _returns(horizon_months, *uncertain)
     estimates = _returns(horizon_months, *points)

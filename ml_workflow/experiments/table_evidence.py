@@ -17,7 +17,7 @@ from ..store.address import first_line
 from ..store.files import root
 from ..task.definition import ABTest
 from .evidence import Evidence, Phase, with_repetition
-from .plan import ARMS, CURRENT, RELEASE
+from .plan import ARMS, weights_of
 
 NEEDED = ("unit", "arm", "value", "time")
 OPTIONAL = ("exposed", "phase", "covariate")
@@ -63,7 +63,7 @@ def open_table(
         rows=sa.table("rows", *(sa.column(c, TEXTS.get(c, sa.Double)) for c in expressions)),
         ask=ask,
         now=now or float(last or 0),
-        phases=[Phase({CURRENT: 1 - share, RELEASE: share})],
+        phases=[Phase(weights_of(share))],
         abtest=abtest,
         is_final="exposed" not in columns,
         arms={theirs: ours for theirs, ours in names.items() if ours in ARMS},

@@ -35,23 +35,11 @@ def assign(
     """The arm of each unit, shape (units,), or None for those not included.
 
     weights holds each arm's share. Ramp by raising inclusion: weights stay, so nobody moves.
-    Raises ValueError for equal salts, which would tie the arm to the inclusion, and for what are
-    no shares.
+    The salts differ, else the arm would be tied to the inclusion; shares add up to 1.
     """
-    if inclusion_salt == arm_salt:
-        raise ValueError(
-            f"Both salts are {arm_salt!r}; inclusion and arm need a salt each to be independent."
-        )
-    if not 0 <= inclusion <= 1:
-        raise ValueError(f"inclusion is {inclusion}; it must be a share between 0 and 1.")
-    shares = np.array(list(weights.values()))
-    if len(shares) < 2 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-9:
-        raise ValueError(
-            f"The weights are {dict(weights)}; "
-            "they must be two or more shares above 0 that add up to 1."
-        )
     listed, names = list(units), np.array(list(weights), dtype=object)
-    arms = names[np.searchsorted(shares.cumsum()[:-1], uniforms(arm_salt, listed), side="right")]
+    edges = np.cumsum(list(weights.values()))[:-1]
+    arms = names[np.searchsorted(edges, uniforms(arm_salt, listed), side="right")]
     arms[uniforms(inclusion_salt, listed) >= inclusion] = None
     return arms
 

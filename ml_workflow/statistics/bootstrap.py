@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks import Interval, check_between, check_numbers
+from .checks import Interval, check_numbers
 
 BLOCK = 1 << 18  # draws held in memory at once: about 2 MB of numbers, which stay in the cache
 
@@ -17,11 +17,7 @@ def interval_of_mean(
     difference of money per row. Raises ValueError under two rows or for non-finite ones.
     """
     money = check_numbers(values, "values", at_least=2)
-    tail = (1 - check_between(level, "level", 0, 1)) / 2
-    if resamples < 100:
-        raise ValueError(
-            f"resamples is {resamples}; at least 100 are needed for the bounds of an interval."
-        )
+    tail = (1 - level) / 2
     generator, size = np.random.default_rng(seed), len(money)
     block = max(1, BLOCK // size)
     means = []

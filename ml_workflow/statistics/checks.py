@@ -16,13 +16,6 @@ class Interval(NamedTuple):
     upper: float  # upper bound of the interval
 
 
-def check_between(value: float, name: str, low: float, high: float) -> float:
-    """Return value if it lies strictly between low and high; else raise ValueError."""
-    if not low < value < high:
-        raise ValueError(f"{name} is {value}; it must lie between {low} and {high}, both excluded.")
-    return float(value)
-
-
 def check_positive(value: float, name: str) -> float:
     """Return value if it is a finite number above zero; else raise ValueError."""
     if not (np.isfinite(value) and value > 0):

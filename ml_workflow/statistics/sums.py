@@ -55,6 +55,11 @@ class Sums:
         spread = where(squares > DUST * (self.yy + ratio**2 * self.dd), squares, 0.0)
         return spread / (self.units - 1) / mean_d**2
 
+    def error_squared(self, theta: float = 0.0) -> float:
+        """The variance of the arm's value, less what theta times the covariate takes from it."""
+        taken = theta**2 * self.covariate_variance - 2 * theta * self.covariance
+        return (self.variance + taken) / self.units
+
     @property
     def covariance(self) -> float:
         """The covariance per unit of the covariate and the (linearised) metric."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks import check_between, check_numbers
+from .checks import check_numbers
 
 NORMAL = 1 / np.sqrt(355)
 """Skewness up to which a 95 % interval holds (Kohavi et al. 2014: n > 355 x skewness^2)."""
@@ -22,7 +22,6 @@ def units_for_tails(control: ArrayLike, treatment: ArrayLike, share: float) -> i
     control and treatment are the metric of past units as either arm would have it, shape (units,);
     share of the units is the treatment's. One arm alone would need 355 x skewness^2.
     """
-    check_between(share, "share", 0, 1)
     arms = []
     for part, values in ((1 - share, control), (share, treatment)):
         y = check_numbers(values, "values")

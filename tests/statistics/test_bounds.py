@@ -32,9 +32,9 @@ def test_bounds_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "fractions", [np.arange(1, 21) / 20, [0.003, 0.5, 0.501, 0.52, 0.9999, 1.0]]
+    "fractions", [np.arange(1, 21) / 20, np.array([0.003, 0.5, 0.501, 0.52, 0.9999, 1.0])]
 )
-def test_what_is_spent_is_what_may_be_spent(fractions: list[float]) -> None:
+def test_what_is_spent_is_what_may_be_spent(fractions: np.ndarray) -> None:
     spent = np.cumsum(crossing_probability(fractions, spending_bounds(fractions)))
     assert spent == pytest.approx(spending(fractions), abs=1e-7)
 
@@ -87,29 +87,14 @@ def test_looks_change_their_regime_at_the_plan() -> None:
     assert [bound.regime for bound in found] == ["planned", "planned", "planned", "overrun"]
     assert found[3].critical > found[2].critical
     assert bounds_at_looks([500, 1000], expected=1000)[-1].regime == "unplanned"
-    assert bounds_at_looks([500], planned=2000)[0].critical == pytest.approx(found[0].critical)
-
-
-def test_past_bounds_do_not_change_when_a_look_is_added() -> None:
-    assert bounds_at_looks([500, 1000, 2100, 2200], planned=2000)[:3] == bounds_at_looks(
-        [500, 1000, 2100], planned=2000
-    )
+    # Past bounds do not change when a look is added.
+    assert bounds_at_looks([500, 1000, 2100], planned=2000) == found[:3]
 
 
 def test_a_look_with_nothing_to_spend_claims_nothing() -> None:
     assert bounds_at_looks([1], planned=1_000_000)[0].critical > 30
 
 
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda: spending_bounds([0.5, 0.5]), "must rise from above 0 to at most 1"),
-        (lambda: spending_bounds([0.5, 1.5]), "must rise from above 0 to at most 1"),
-        (lambda: bounds_at_looks([100, 90], planned=1000), "must rise from look to look"),
-        (lambda: bounds_at_looks([100], planned=0), "planned is 0"),
-        (lambda: sequence_bound([0.0]), "every look needs units"),
-    ],
-)
-def test_wrong_arguments_get_a_sentence(call, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        call()
+def test_a_plan_without_units_gets_a_sentence() -> None:
+    with pytest.raises(ValueError, match="planned is 0"):
+        bounds_at_looks([100], planned=0)

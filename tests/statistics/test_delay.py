@@ -31,10 +31,3 @@ def test_larger_experiments_must_wait_for_more_of_their_outcomes() -> None:
 
 def test_both_arms_wait_for_the_slower_one() -> None:
     assert slowest([Delay(10, 50, True), Delay(30, 50, True)]) == Delay(30, 50, False)
-
-
-def test_wrong_arguments_get_a_sentence() -> None:
-    with pytest.raises(ValueError, match="between 0 and that age"):
-        delay_window([5.0], [3.0])
-    with pytest.raises(ValueError, match="no delays"):
-        slowest([])

@@ -11,24 +11,14 @@ from ml_workflow.statistics.drift import (
     counts_of_numbers,
     edges_of,
     judge_shifts,
-    kolmogorov_smirnov,
-    psi,
 )
 
 G = np.random.default_rng(0)
 REFERENCE = G.normal(size=24_000)
 
 
-def test_distance_is_that_of_scipy() -> None:
-    window = G.normal(0.05, 1, 5_000)
-    theirs = stats.ks_2samp(REFERENCE, window, method="asymp")
-    distance, p = kolmogorov_smirnov(REFERENCE, window)
-    assert distance == pytest.approx(theirs.statistic)
-    assert p == pytest.approx(theirs.pvalue, rel=0.05)
-
-
 def test_chi_square_is_that_of_scipy() -> None:
-    reference, window = [500, 300, 200], [90, 70, 40]
+    reference, window = np.array([500, 300, 200]), np.array([90, 70, 40])
     theirs = stats.chi2_contingency([reference, window], correction=False)
     assert chi_square(reference, window) == pytest.approx((theirs.statistic, theirs.pvalue))
 
@@ -49,7 +39,8 @@ def test_bins_hold_equal_shares_and_missing_ones_stand_last() -> None:
     counts = counts_of_numbers(np.append(REFERENCE, [np.nan, np.nan]), edges)
     assert counts[:-1] == pytest.approx(np.full(10, 2_400), abs=1)
     assert counts[-1] == 2
-    assert counts_of_numbers([1.0, 2.0, np.inf, -np.inf], [1.0]).tolist() == [2, 2, 0]
+    infinite = counts_of_numbers(np.array([1.0, 2.0, np.inf, -np.inf]), np.array([1.0]))
+    assert infinite.tolist() == [2, 2, 0]
 
 
 def test_windows_without_drift_seldom_alarm_and_moved_ones_always_do() -> None:
@@ -80,23 +71,9 @@ def test_a_new_category_is_seen() -> None:
     assert judge_shifts({"city": shift})["city"].drifted
 
 
-def test_no_columns_are_no_findings() -> None:
+def test_what_cannot_drift_gets_a_sentence() -> None:
     assert judge_shifts({}) == {}
-
-
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda: psi([1, 2], [1, 2, 3]), "both need one count a bin"),
-        (lambda: psi([0, 0], [1, 2]), "need rows"),
-        (lambda: edges_of([np.nan]), "no finite number"),
-        (lambda: kolmogorov_smirnov([], [1.0]), "both need at least one"),
-        (
-            lambda: judge_shifts({"a": compare_categories({"a": 9}, {"a": 9})}, alpha=2),
-            "alpha is 2",
-        ),
-    ],
-)
-def test_wrong_arguments_get_a_sentence(call, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        call()
+    with pytest.raises(ValueError, match="no finite number"):
+        compare_numbers([np.nan], [1.0])
+    with pytest.raises(ValueError, match="the reference and the window need rows"):
+        compare_numbers([1.0], [])

@@ -53,16 +53,3 @@ def test_the_worst_phase_is_named() -> None:
     assert not sample_ratio([sound, sound], [HALVES] * 2).is_mismatch
     result = sample_ratio([sound, broken], [HALVES] * 2)
     assert result.is_mismatch and result.worst == 1 and result.p_value < MISMATCH_ONCE
-
-
-@pytest.mark.parametrize(
-    ("counts", "weights", "sentence"),
-    [
-        ([0, 0], HALVES, "every phase needs units"),
-        ([10, 10], [0.5, 0.6], "must be shares above 0 that add up to 1"),
-        ([10, 10, 10], HALVES, r"counts for \(1, 3\) and weights for \(1, 2\)"),
-    ],
-)
-def test_wrong_arguments_get_a_sentence(counts, weights, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        mismatch_p(counts, weights)

@@ -15,8 +15,3 @@ def test_a_plan_has_the_units_that_make_a_lopsided_difference_normal() -> None:
     assert stats.skew(arms[1] - arms[0]) == pytest.approx(NORMAL, rel=0.4)
     assert units_for_tails(even, even, 0.5) == 0 < units_for_tails(lopsided, lopsided, 0.1)
     assert units_for_tails([0.0, 0.0], [0.0, 0.0], 0.5) == 0
-
-
-def test_a_share_outside_its_range_gets_a_sentence() -> None:
-    with pytest.raises(ValueError, match="share is"):
-        units_for_tails([1.0], [2.0], 1.5)
