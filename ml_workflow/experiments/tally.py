@@ -113,11 +113,11 @@ def _sum_of_product(u: Any, factors: str) -> Expression:
 
 
 def _rows(evidence: Evidence, metric: str) -> sa.Select[Any]:
-    """The rows as units, each of one decision; y is NULL where the metric is not finite."""
+    """The rows as units, each of one decision; what is no finite number is NULL."""
     r = evidence.rows.c
-    y = sa.case((_is_finite(r[metric]), r[metric]))
-    day = sa.func.floor(r.exposed / DAY)
-    return sa.select(r.arm, r.phase, day.label("day"), y.label("y"), r.covariate.label("x"))
+    day = sa.func.floor(r.exposed / DAY).label("day")
+    y, x = _finite(r[metric]).label("y"), _finite(r.covariate).label("x")
+    return sa.select(r.arm, r.phase, day, y, x)
 
 
 def _units(evidence: Evidence, window: float, metric: str, segment: str | None) -> sa.Select[Any]:
@@ -127,7 +127,7 @@ def _units(evidence: Evidence, window: float, metric: str, segment: str | None) 
     # What comes of a decision has one row for each outcome, its other metrics one row that weighs.
     is_worth = metric == "value"
     has_come = [r.arrived <= r.decided + window] if is_worth else []
-    is_broken = sa.or_(y.is_(None), sa.not_(_is_finite(y)))
+    finite, covariate = _finite(y), _finite(r.covariate)
     answered, amount = sa.and_(is_ripe, *has_come), y if is_worth else y * r.weight
     total: Any = sa.func.sum if evidence.is_repeated else _alone
     most: Any = sa.func.max if evidence.is_repeated else _alone
@@ -137,12 +137,12 @@ def _units(evidence: Evidence, window: float, metric: str, segment: str | None) 
         "phase": first(r.phase),
         "day": sa.func.floor(first(r.exposed) / DAY),
         "d": d,
-        "y": total(_where(sa.and_(answered, _is_finite(y)), amount)),
-        "x": _where(d > 0, total(sa.func.coalesce(r.covariate, ZERO) * r.weight) / total(r.weight)),
+        "y": total(_where(sa.and_(answered, finite.is_not(None)), amount)),
+        "x": _where(d > 0, total(sa.func.coalesce(covariate, ZERO) * r.weight) / total(r.weight)),
         "silent": _where(d > 0, 1 - most(_where(answered, ONE))),
         "early": most(_where(r.happened < r.exposed, ONE)),
-        "broken": most(_where(sa.and_(is_broken, *has_come), ONE)),
-        "uncovered": most(_where(r.covariate.is_(None), ONE)),
+        "broken": most(_where(sa.and_(finite.is_(None), *has_come), ONE)),
+        "uncovered": most(_where(covariate.is_(None), ONE)),
     }
     units = sa.select(r.arm, *(part.label(name) for name, part in parts.items()))
     keys = [r.unit, r.arm, *([r[segment]] if segment else [])]
@@ -159,9 +159,9 @@ def _where(condition: Expression, expression: Expression) -> Expression:
     return sa.case((condition, expression), else_=ZERO)
 
 
-def _is_finite(y: Expression) -> Expression:
-    """Whether the metric is a number; NaN is larger than all of them, or NULL."""
-    return sa.func.abs(y) < 1e300
+def _finite(number: Expression) -> Expression:
+    """The number, or NULL for what is none; NaN is larger than all of them, or NULL."""
+    return sa.case((sa.func.abs(number) < 1e300, number))
 
 
 def totals_in(sums: pd.DataFrame) -> list[Sums]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -39,14 +40,16 @@ def test_a_table_from_elsewhere_is_read_by_its_mapping(tmp_path: Path) -> None:
     assert worth["release"] == pytest.approx(frame["value"][frame["arm"] == "release"].sum())
 
 
-def test_units_in_both_arms_rows_twice_and_units_without_a_name_are_told(tmp_path: Path) -> None:
+def test_units_in_both_arms_rows_twice_and_what_is_missing_are_told(tmp_path: Path) -> None:
     frame = traffic(200)
     frame.loc[[3, 4], "unit"] = None
+    frame.loc[5, "covariate"] = np.inf
     both = pd.concat([frame, frame.head(1).assign(arm="release"), frame.tail(2)])
-    said = faults(opened(tmp_path, both[COLUMNS]))
+    said = faults(opened(tmp_path, both[[*COLUMNS, "covariate"]]))
     assert said["units in one arm"].startswith("Experiment table.csv: 1 units are in both arms")
     assert "3 units have the same row more than once" in said["units once"]
     assert "2 outcomes belong to no known unit" in said["known units"]
+    assert "1 of 101 units of release have no covariate" in said["covariate"]
 
 
 def test_a_unit_with_rows_on_several_days_is_one_unit(tmp_path: Path) -> None:
