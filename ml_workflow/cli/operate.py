@@ -144,20 +144,16 @@ def simulate(
 
 def print_months(played: "Iterable[Month]", decisions: int, months: int) -> "Month | None":
     """A line for each month of so many decisions; the first in which a drift was found."""
-    from ..serve.score import Counts
     from .screen import RowsDisplay
 
     first = None
     with RowsDisplay() as show:
         for month in played:
-            show(Counts(read=month.number * decisions), months * decisions)
+            show(month.number * decisions, months * decisions)
             first = first or (month if month.findings and month.drift else None)
-            findings = "; ".join(f"{name}: {words}" for name, words in month.findings.items())
-            print(
-                f"{month.number:>5}  {month.drift:>5.2f}  {month.money:>12,.4g}  "
-                f"{findings or 'nothing'}",
-                flush=True,
-            )
+            words = "; ".join(f"{name}: {words}" for name, words in month.findings.items())
+            figures = f"{month.number:>5}  {month.drift:>5.2f}  {month.money:>12,.4g}"
+            print(f"{figures}  {words or 'nothing'}", flush=True)
             if month.retraining:
                 print(f"       {month.retraining}", flush=True)
     return first

@@ -10,7 +10,7 @@ from ..errors import Refusal
 from .common import DATABASE, Database, Scheduler, TaskName, enter_project, repeat
 
 if TYPE_CHECKING:
-    from ..serve.score import Order
+    from ..serve.source import Order
 
 app = Typer()
 
@@ -98,7 +98,8 @@ def score(
 ) -> None:
     """Score tables into a database: a row a unit, bad rows apart with the reason. Killed, the same
     command goes on from there."""
-    from ..serve.score import Order, seconds
+    from ..serve.score import seconds
+    from ..serve.source import Order
 
     enter_project()
     pause = seconds(every) if every else 0.0
@@ -121,7 +122,7 @@ def score_once(order: "Order") -> None:
 
     began = time.perf_counter()
     with RowsDisplay() as rows:
-        version, counts = score(order, rows)
+        version, counts = score(order, lambda counts, total: rows(counts.read, total))
     pace = counts.read / (time.perf_counter() - began)
     repeated = f", {counts.repeated:,} gave way to a later row of their unit"
     print(

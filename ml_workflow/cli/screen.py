@@ -18,8 +18,6 @@ from rich.progress import (
 
 if TYPE_CHECKING:  # importing them takes longer than the first line may
     from ..report.records import Record, Stage
-    from ..run.sweep import Progress as SweepProgress
-    from ..serve.score import Counts
 
 NAME = TextColumn("{task.description}")
 
@@ -83,26 +81,26 @@ class SweepDisplay(Display):
     def __init__(self, total: int) -> None:
         console = Console(highlight=False, soft_wrap=True)
         super().__init__(console, NAME, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.speed_estimate_period = float("inf")  # variants end seldom
         self.bar = self.add_task("preparing", total=total)
 
-    def __call__(self, progress: "SweepProgress") -> None:
-        """Show how far the sweep is."""
-        seconds = progress.seconds_left
+    def __call__(self, ended: int, record: "Record | None") -> None:
+        """Show how many variants have ended, and what came of the one that has just done so."""
+        self.update(self.bar, completed=ended)
+        task = self.tasks[0]
+        seconds, total = task.time_remaining, task.total
         left = "running" if seconds is None else f"{seconds:.0f} s left"
-        self.update(self.bar, completed=progress.ended, description=left)
-        if record := progress.record:
+        self.update(self.bar, description=left)
+        if record:
             last, variant = record.begun[-1], record.sweep.variant if record.sweep else {}
             values = " ".join(f"{name}={value}" for name, value in variant.items())
             tail = "" if self.console.is_terminal else f"  ({left})"
             self.console.print(
-                f"{progress.ended:>4}/{progress.total}  {values}  "
-                f"{last.status}: {last.answer}{tail}",
+                f"{ended:>4}/{total:.0f}  {values}  {last.status}: {last.answer}{tail}",
                 markup=False,
             )
-        elif progress.ended:
-            self.console.print(
-                f"{progress.ended} of {progress.total} variants are finished from before."
-            )
+        elif ended:
+            self.console.print(f"{ended} of {total:.0f} variants are finished from before.")
 
 
 class RowsDisplay(Display):
@@ -115,7 +113,7 @@ class RowsDisplay(Display):
         self.bar = self.add_task("rows", total=None, pace="")
         self.began = time.perf_counter()
 
-    def __call__(self, counts: "Counts", total: int) -> None:
+    def __call__(self, done: int, total: int) -> None:
         """Show how many of the rows are done."""
-        pace = counts.read / (time.perf_counter() - self.began)
-        self.update(self.bar, completed=counts.read, total=total, pace=f"{pace:,.0f} rows/s")
+        pace = done / (time.perf_counter() - self.began)
+        self.update(self.bar, completed=done, total=total, pace=f"{pace:,.0f} rows/s")

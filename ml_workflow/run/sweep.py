@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -29,14 +28,8 @@ ATTEMPTS = 3
 """How often a part is started whose worker process dies: that may be another's fault."""
 
 
-class Progress(NamedTuple):
-    """How far a sweep is."""
-
-    total: int
-    ended: int
-    record: Record | None
-    """The variant that has just ended."""
-    seconds_left: float | None
+Tell = Callable[[int, Record | None], None]
+"""Hears how many variants have ended, and of the one that has just done so."""
 
 
 class Job(NamedTuple):
@@ -52,9 +45,7 @@ class Job(NamedTuple):
     """When the sweep began: earlier runs are read once for it."""
 
 
-def run_sweep(
-    sweep: Sweep, jobs: int, scheduler: str, tell: Callable[[Progress], None]
-) -> list[Record]:
+def run_sweep(sweep: Sweep, jobs: int, scheduler: str, tell: Tell) -> list[Record]:
     """Run the variants, each to its end whatever becomes of the others; their records, in order.
 
     A variant that an earlier call finished, and whose inputs are unchanged, is kept as it is.
@@ -62,40 +53,26 @@ def run_sweep(
     os.chdir(root())
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     with ThreadPoolExecutor(1) as logger, workers(jobs, scheduler) as submit:
-        course = Course(sweep, plans_of(sweep), submit)
-        total, ends = len(course.plans), list[float]()
-        logged = [logger.submit(log, [entry(record) for record in course.final.values()])]
-        tell(Progress(total, len(course.final), None, None))
+        course = Course(sweep, submit)
+        ended = list(course.finished.values())
+        logged = [logger.submit(log, [entry(record) for record in ended])]
+        tell(len(ended), None)
 
         def on_end(record: Record) -> None:
             write_run_page(record)
             logged.append(logger.submit(log, [entry(record)]))
-            ends.append(time.perf_counter())
-            left = seconds_left(ends, total - len(course.final))
-            tell(Progress(total, len(course.final), record, left))
+            ended.append(record)
+            tell(len(ended), record)
 
         try:
-            asyncio.run(course.run(on_end))
+            in_order = asyncio.run(course.run(on_end))
         finally:
-            sound = [record for record in course.final.values() if record.outcome != "failed"]
+            sound = [record for record in ended if record.outcome != "failed"]
             if sound:
                 point_latest(max(sound, key=lambda record: record.order).run)
             write_index()
         check_logged(logged)
-    return [course.final[number] for number in range(total)]
-
-
-def plans_of(sweep: Sweep) -> list[Plan]:
-    """The plan of each variant; a Refusal where one of the tasks is wrong."""
-    names = {variant.task: "" for variant in sweep.variants}
-    for task in names:
-        names[task] = check_task(task)[0].name
-    return [Plan(v.task, v.parameters, sweep.until, name=names[v.task]) for v in sweep.variants]
-
-
-def seconds_left(ends: list[float], remaining: int) -> float | None:
-    """How long the remaining variants take at the pace so far; None before two have ended."""
-    return (ends[-1] - ends[0]) / (len(ends) - 1) * remaining if len(ends) > 1 else None
+    return in_order
 
 
 def check_logged(logged: list["Future[None]"]) -> None:
@@ -110,18 +87,20 @@ def check_logged(logged: list["Future[None]"]) -> None:
         ) from error
 
 
-def finished_variants(sweep: Sweep, plans: list[Plan]) -> dict[int, Record]:
-    """The variants, by number, that an earlier call finished and whose inputs are unchanged."""
-    earlier = [record for record in records() if record.outcome != "failed"]
-    final = {}
-    for number, (plan, variant) in enumerate(zip(plans, sweep.variants, strict=True)):
-        fresh = new_record(plan, "")
-        fresh.sweep = SweepPart(name=sweep.name, variant=variant.settings)
-        same = (old for old in earlier if is_whole(old, fresh, sweep.until))
-        if old := next(same, None):
-            final[number] = old
-            write_missing_pages(old)
-    return final
+def new_variants(sweep: Sweep) -> list[tuple[Plan, Record]]:
+    """The plan of each variant, and its record, which has no name before it begins.
+
+    Raises Refusal where one of the tasks is wrong.
+    """
+    tasks = dict.fromkeys(variant.task for variant in sweep.variants)
+    names = {task: check_task(task)[0].name for task in tasks}
+    new = []
+    for task, settings, parameters in sweep.variants:
+        plan = Plan(task, parameters, sweep.until, name=names[task])
+        record = new_record(plan, "")
+        record.sweep = SweepPart(name=sweep.name, variant=settings)
+        new.append((plan, record))
+    return new
 
 
 def is_whole(old: Record, fresh: Record, until: str) -> bool:
@@ -167,45 +146,51 @@ def owners(variants: list[Variant], until: str) -> list[tuple[int, int]]:
 class Course:
     """The way of the variants; each begins when what it shares with an earlier one is done."""
 
-    def __init__(self, sweep: Sweep, plans: list[Plan], submit: Submit) -> None:
-        self.sweep, self.plans, self.submit, self.began = sweep, plans, submit, time.time()
-        self.final = finished_variants(sweep, plans)
-        """The records of the variants that have ended, by number."""
-        self.records = dict(self.final)
+    def __init__(self, sweep: Sweep, submit: Submit) -> None:
+        self.submit, self.began, self.variants = submit, time.time(), new_variants(sweep)
         self.owners = owners(sweep.variants, sweep.until)
-        self.reached: defaultdict[tuple[int, int], asyncio.Event] = defaultdict(asyncio.Event)
-        """By variant and number of stages, that it has done so many, or will not."""
+        self.parts: dict[tuple[int, int], asyncio.Task[Record]] = {}
+        self.finished: dict[int, Record] = {}
+        """The variants, by number, that an earlier call finished and whose inputs are unchanged."""
+        earlier = [record for record in records() if record.outcome != "failed"]
+        for number, (_, fresh) in enumerate(self.variants):
+            if old := next((old for old in earlier if is_whole(old, fresh, sweep.until)), None):
+                self.finished[number] = old
+                write_missing_pages(old)
 
-    async def run(self, on_end: Callable[[Record], None]) -> None:
-        """Run all variants, and tell of each as it ends."""
-        ways = [asyncio.create_task(self.follow(n)) for n in range(len(self.plans))]
-        for way in asyncio.as_completed(ways):
-            number = await way
-            if number not in self.final:
-                self.final[number] = self.records[number]
-                on_end(self.final[number])
+    async def run(self, on_end: Callable[[Record], None]) -> list[Record]:
+        """Run all variants, and tell of each as it ends; their records, in order."""
 
-    async def follow(self, number: int) -> int:
-        """Take a variant to its end, with a halt after each number of stages that others share."""
-        owner, shared = self.owners[number]
-        halts = sorted({count for other, count in self.owners if other == number and count})
-        if number not in self.final:
-            if shared:
-                await self.reached[owner, shared].wait()
-            plan, settings = self.plans[number], self.sweep.variants[number].settings
-            record = new_record(plan, new_name(plan.name))
-            record.sweep = SweepPart(name=self.sweep.name, variant=settings)
-            for count in [*halts, STAGES.index(plan.until) + 1]:
-                donor = self.records[owner] if shared else None
-                part = replace(plan, until=STAGES[count - 1])
-                job = Job(part, record, donor, root(), reports(), self.began)
-                record = self.records[number] = await self.result(job)
-                if record.outcome != "pending":
-                    break
-                self.reached[number, count].set()
-        for count in halts:
-            self.reached[number, count].set()
-        return number
+        async def follow(number: int) -> Record:
+            if number in self.finished:
+                return self.finished[number]
+            record = await self.after(number, STAGES.index(self.variants[number][0].until) + 1)
+            on_end(record)
+            return record
+
+        return await asyncio.gather(*map(follow, range(len(self.variants))))
+
+    def after(self, number: int, count: int) -> "asyncio.Task[Record]":
+        """Gives a variant's record when it has done so many stages, or will not."""
+        if (number, count) not in self.parts:
+            self.parts[number, count] = asyncio.create_task(self.advanced(number, count))
+        return self.parts[number, count]
+
+    async def advanced(self, number: int, count: int) -> Record:
+        """Take a variant through its stages, with a halt before those that others do not share."""
+        if number in self.finished:
+            return self.finished[number]
+        plan, record = self.variants[number]
+        (owner, shared), donor = self.owners[number], None
+        if halts := [n for other, n in self.owners if other == number and 0 < n < count]:
+            record = await self.after(number, max(halts))
+            if record.outcome != "pending":
+                return record
+        else:
+            donor = await self.after(owner, shared) if shared else None
+            record.run = new_name(plan.name)
+        part = replace(plan, until=STAGES[count - 1])
+        return await self.result(Job(part, record, donor, root(), reports(), self.began))
 
     async def result(self, job: Job) -> Record:
         """The record that a worker gives back; where it gives none, its next stage has failed."""
@@ -215,16 +200,10 @@ class Course:
                 return await asyncio.wrap_future(self.submit(advance, job))
             except Exception as error:
                 why = f"{type(error).__name__}: {error}"
-        return failed(job.record, why)
-
-
-def failed(record: Record, why: str) -> Record:
-    """The record with its next stage marked as failed."""
-    pending = [stage for stage in record.stages if stage.status == "pending"]
-    [*pending, record.stages[-1]][0].fail(why)
-    record.outcome = "failed"
-    record.save()
-    return record
+        next(stage for stage in job.record.stages if stage.status == "pending").fail(why)
+        job.record.outcome = "failed"
+        job.record.save()
+        return job.record
 
 
 @lru_cache(1)
