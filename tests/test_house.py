@@ -12,6 +12,7 @@ from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 
+import nbformat
 import pytest
 
 HOME = Path(__file__).parents[1]
@@ -299,11 +300,6 @@ RULES: list[Rule] = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_house_keeps(rule: Rule) -> None:
-    assert rule(HOME) == []
-
-
 def test_importing_everything_loads_no_slow_library() -> None:
     files = [file.with_suffix("") for file, _ in modules(HOME)]
     names = [".".join(file.parts).removesuffix(".__init__") for file in files]
@@ -316,17 +312,11 @@ def test_importing_everything_loads_no_slow_library() -> None:
 
 
 def cell(source: str, *tags: str) -> dict[str, object]:
-    return {
-        "cell_type": "code",
-        "execution_count": None,
-        "metadata": {"tags": list(tags)},
-        "outputs": [],
-        "source": source,
-    }
+    return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)})
 
 
 def notebook(*cells: dict[str, object]) -> str:
-    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells))
 
 
 PARAMETERS = cell("seed: int = 0", "parameters")
@@ -359,7 +349,8 @@ def build(root: Path, files: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_a_sound_house_passes(rule: Rule, tmp_path: Path) -> None:
+def test_this_house_and_a_sound_one_keep(rule: Rule, tmp_path: Path) -> None:
+    assert rule(HOME) == []
     assert rule(build(tmp_path, SOUND)) == []
 
 
@@ -373,7 +364,6 @@ LONG = f"x = '{'x' * 100}'\n"
     ("rule", "name", "text", "fault"),
     [
         (imports_upward, ROOM, "from ..define import Task", "data imports define"),
-        (imports_upward, ROOM, "from .. import cli", "data imports cli"),
         (imports_upward, ROOM, "def f():\n    import ml_workflow.model.x", "data imports model"),
         (imports_upward, "ml_workflow/data/a/b.py", "from ...run import x", "data imports run"),
         (
@@ -384,42 +374,34 @@ LONG = f"x = '{'x' * 100}'\n"
         ),
         (imports_upward, "ml_workflow/serve/a.py", "from ..run import x", "serve imports run"),
         (imports_upward, "ml_workflow/define.py", "from .poc import x", "define imports poc"),
-        (imports_upward, "ml_workflow/poc.py", "from .run import x", "poc imports run"),
         (imports_upward, "ml_workflow/__init__.py", "from .store import x", "imports store"),
         (imports_upward, "ml_workflow/attic.py", "", "the room attic stands on no floor"),
         (imports_by_name, ROOM, "import_module('ml_workflow.poc')", "import_module('ml_workflow"),
         (imports_by_name, ROOM, "m.import_module('.poc', __package__)", "a module of ours"),
         (linted, ROOM, "import seaborn as sns", "seaborn"),
         (linted, ROOM, "def f():\n    import pickle", "pickle"),
-        (linted, ROOM, "from joblib import load", "joblib"),
         (linted, ROOM, "eval('1')", "eval"),
         (branches_on_kind, ROOM, "if task.target.kind == 'binary': pass", "== 'binary'"),
-        (branches_on_kind, ROOM, "x = kind in ('multiclass', 'regression')", "'multiclass'"),
         (branches_on_kind, ROOM, "isinstance(kind, kinds.Regression)", "kinds.Regression"),
         (branches_on_kind, ROOM, "x = type(kind) is Binary", "is Binary"),
         (branches_on_kind, ROOM, "match kind:\n    case 'binary': pass", "'binary'"),
-        (branches_on_kind, ROOM, "match kind:\n    case Binary(): pass", "Binary()"),
         (branches_on_kind, "nbs/1.ipynb", notebook(cell("kind != 'binary'")), "1.ipynb: asks"),
         (dicts_for_objects, ROOM, "def f(card: dict[str, Any]): pass", "card is a dict[str, Any]"),
         (public_words, INIT, LAZY.replace("{}", str({"folder": ["read"] * 16})), "16 public words"),
         (public_words, INIT, LAZY.replace("{}", "{'folder': ['folder']}"), "is a module of"),
         (public_words, INIT, LAZY.replace("{}", "{'folder': ['x']}"), "x has no docstring"),
         (misplaced_tests, "tests/store/test_x.py", "", "there is no ml_workflow/store/x.py"),
-        (misplaced_tests, "tests/test_store_folder.py", "", "there is no ml_workflow/store_folder"),
         (linted, ROOM, LONG, "Line too long"),
-        (linted, "ml_workflow/poc.py", LONG, "Line too long"),
-        (linted, "nbs/1.ipynb", notebook(PARAMETERS | {"source": LONG}), "Line too long"),
+        (linted, "nbs/1.ipynb", notebook(cell(LONG, "parameters")), "Line too long"),
         (linted, ROOM, BRANCHES, "`f` is too complex (11 > 10)"),
         (long_functions, "ml_workflow/poc.py", "def f():\n" + "    1\n" * 50, "f has 51 lines"),
         (long_docstrings, ROOM, '"""1\n2\n3\n4"""', "a docstring of 4 lines"),
         (notebook_cells, "nbs/1.ipynb", notebook(cell("x = 1")), "0 cells are tagged parameters"),
         (notebook_cells, "nbs/1.ipynb", notebook(cell("#| export", "parameters")), "is exported"),
         (notebook_cells, "nbs/1.ipynb", notebook(cell("#|export\nimport a\nx = 1")), "mixes"),
-        (lock_files, "requirements.lock", "pandas==3.1.1\n--index-url x\n", "--index-url"),
         (lock_files, "requirements.lock", "pandas @ https://a.example/pandas.whl\n", "@ https"),
         (lock_files, "requirements.lock", "numpy==2.4.6\n", "pandas is missing"),
         (lock_files, "requirements-test.lock", "pandas==3.1.0\npytest==9.2.0\n", "is not as in"),
-        (linted, ROOM, "def f(): pass", "docstring in public function"),
         (linted, ROOM, "class A:\n    'One.'\n    def f(self): pass", "docstring in public method"),
         (long_readme, "README.md", "line\n" * 151, "151 lines"),
     ],
