@@ -1,9 +1,8 @@
-"""Effects against statsmodels and tea-tasting, and simulations of what goes wrong without them."""
+"""Effects against tea-tasting, and simulations of what goes wrong without them."""
 
 import numpy as np
 import pandas as pd
 import pytest
-import statsmodels.api as sm
 import tea_tasting as tt
 
 from ml_workflow.statistics.effects import effect_of, heterogeneity, stratified_effect
@@ -53,16 +52,6 @@ def test_effect_agrees_with_tea_tasting(metric: tt.Mean, arms: list[Sums]) -> No
         (ours.p_value, "pvalue"),
     ):
         assert own == pytest.approx(getattr(theirs, name), abs=1e-4), name
-
-
-def test_clustered_error_agrees_with_statsmodels_clusters() -> None:
-    units = np.repeat(np.arange(1000), 1 + G.poisson(3, 1000))
-    y = G.normal(size=1000)[units] + G.normal(size=len(units))
-    fit = sm.OLS(y, sm.add_constant(units % 2)).fit(cov_type="cluster", cov_kwds={"groups": units})
-    rows, worth = np.bincount(units), np.bincount(units, y)
-    ours = effect_of(*(sums_of(worth[arm::2], denominator=rows[arm::2]) for arm in (0, 1)))
-    assert ours.difference == pytest.approx(fit.params[1], abs=1e-10)
-    assert ours.standard_error == pytest.approx(fit.bse[1], rel=2e-3)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.7])
