@@ -59,11 +59,9 @@ class Processes:
     """Processes of this machine; when one has died, new ones take the jobs that come."""
 
     def __init__(self, jobs: int, pool: Kernels) -> None:
-        can_fork = "forkserver" in multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
-        if can_fork:
-            context.set_forkserver_preload(PRELOADED)
-            forkserver.ensure_running()
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        forkserver.ensure_running()
         shared = pool.directory, pool.warm
         self.new = partial(ProcessPoolExecutor, jobs, context, begin, shared)
         self.executor = self.new()
