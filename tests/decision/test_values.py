@@ -2,10 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from ml_workflow.decision.values import best_decisions, decision_values, expected_values
-from ml_workflow.errors import Refusal
 
 FRAME = pd.DataFrame({"amount": [100.0, 10.0]})
 AMOUNTS = {
@@ -19,8 +17,3 @@ def test_the_decision_is_the_one_expected_to_earn_most_in_its_row() -> None:
     assert worth.tolist() == [[[-1, 50], [5, -100]], [[-1, 5], [5, -10]]]
     expected = expected_values(worth, np.full((2, 2), 0.5) * [1.8, 0.2])
     assert best_decisions(list(AMOUNTS), expected).tolist() == ["act", "leave"]
-
-
-def test_an_outcome_without_a_value_is_refused() -> None:
-    with pytest.raises(Refusal, match="deciding 'act' is worth when 'third' is true"):
-        decision_values(AMOUNTS, ["negative", "third"], FRAME)
