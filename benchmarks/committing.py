@@ -8,10 +8,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from ml_workflow.store.committer import Committer, write
+from ml_workflow.store.batching import Batcher
 from ml_workflow.store.database import open_decisions
-from ml_workflow.store.decisions import Decision, Request
+from ml_workflow.store.decisions import Decision, Request, write
 
 CLIENTS, SECONDS = 8, 3.0
 ROW = {f"PAY_{i}": 0.1 * i for i in range(23)}
@@ -42,17 +43,17 @@ def main() -> None:
     """Print the rates of one database."""
     with tempfile.TemporaryDirectory() as folder:
         engine = open_decisions(sys.argv[1] if len(sys.argv) > 1 else f"sqlite:///{folder}/d.db")
-        committer = Committer(engine)
+        batcher, work = Batcher(), partial(write, engine)
         for clients in (1, CLIENTS):
             alone = rate(lambda request: write(engine, [request]), f"alone{clients}", clients)
             group = rate(
-                lambda request: committer.keep(request).result(), f"group{clients}", clients
+                lambda request: batcher(work, [request]).result(), f"group{clients}", clients
             )
             print(
                 f"{engine.dialect.name}, {clients} clients: a transaction each "
                 f"{alone:,.0f} rows/s, in groups {group:,.0f} rows/s, {group / alone:.1f} times"
             )
-        committer.close()
+        batcher.close()
         engine.dispose()
 
 

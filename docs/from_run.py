@@ -169,7 +169,7 @@ def api_of(folder: Path) -> dict[str, Any]:
     from ml_workflow.serve.openapi import document
 
     release = load_release(folder, digest_of(contents(folder)))
-    return document(release, version="1", most=10_000, secured=True)
+    return document(release, version="1", secured=True)
 
 
 def api_page(document: dict[str, Any]) -> str:

@@ -219,3 +219,11 @@ def postgres() -> Iterator[Callable[[], str]]:
             yield database
         finally:
             run([*control, "-m", "immediate", "stop"])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a new, empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/new.db"
+    return str(request.getfixturevalue("postgres")())

@@ -30,34 +30,25 @@ from .reload import Live
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The most bytes of a body, and rows of a request."""
-
-    body: int = 16_000_000
-    batch: int = 10_000
-
-
-@dataclass(frozen=True)
 class Endpoints:
     """What answers each address."""
 
     live: Live
     decider: Decider
-    most: int
     secured: bool
 
     async def predict(self, request: Request) -> Response:
         """Score and decide rows."""
         model = self.live.model
-        body = await read(request, read_rows, self.most, model.rows)
-        answers = await self.decider.batcher(model.predict, body.content)
+        body = await read(request, read_rows, model.rows)
+        answers = await asyncio.wrap_future(self.decider.batcher(model.predict, body.content))
         return json_response(answers[0] if body.is_one else answers)
 
     async def decide(self, request: Request) -> Response:
         """Decide for units, as the running experiment says."""
         live = self.live
         schemas = [model.rows for model in (live.model, live.challenger) if model]
-        body = await read(request, read_items, self.most, schemas)
+        body = await read(request, read_items, schemas)
         key = request.headers.get("idempotency-key", "")
         if len(key) > 200:
             raise HTTPException(
@@ -70,10 +61,8 @@ class Endpoints:
 
     async def outcomes(self, request: Request) -> Response:
         """Keep what came of decisions."""
-        body = await read(request, read_outcomes, self.most)
-        if self.live.engine is None:
-            raise Unavailable(self.live.fault)
-        counts = await asyncio.to_thread(write_outcomes, self.live.engine, body.content)
+        body = await read(request, read_outcomes)
+        counts = await asyncio.to_thread(write_outcomes, self.live.database, body.content)
         return json_response(counts._asdict())
 
     async def version(self) -> Response:
@@ -111,7 +100,7 @@ class Endpoints:
     async def openapi(self) -> Response:
         """The API's own description."""
         model = self.live.model
-        return json_response(document(model.release, model.version, self.most, self.secured))
+        return json_response(document(model.release, model.version, self.secured))
 
     async def docs(self) -> Response:
         """The page on which people try the API."""
@@ -128,14 +117,12 @@ class Endpoints:
 def application(
     live: Live,
     keys: list[Key],
-    limits: Limits | None = None,
     explore: float = 0.0,
     serve_unwritten: bool = False,
 ) -> FastAPI:
     """The API over what is live, to be served by any ASGI server."""
-    limits = limits or Limits()
     decider = Decider(live, explore, serve_unwritten)
-    api = Endpoints(live, decider, limits.batch, bool(keys))
+    api = Endpoints(live, decider, bool(keys))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -144,7 +131,7 @@ def application(
         live.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(Guard, keys=keys, largest=limits.body)
+    app.add_middleware(Guard, keys=keys)
     for name in ("predict", "decide", "outcomes"):
         app.add_api_route(f"/{name}", getattr(api, name), methods=["POST"])
     for name in ("version", "health", "ready", "metrics", "docs"):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -17,6 +17,8 @@ from .rows import Breach, Row, RowSchema
 
 LARGE = 65_536
 """Bytes from which a body is read in a thread, so that other requests go on."""
+MOST = 10_000
+"""Rows of a request."""
 RULES = {
     "value": "is a number",
     "event_time": "is a moment in ISO 8601",
@@ -24,7 +26,6 @@ RULES = {
 }
 """What is said of a property that is wrong; of others, that they are names."""
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Item(BaseModel):
@@ -47,7 +48,7 @@ class OutcomeItem(BaseModel):
     )
     decision: Name | None = None
     unit: Name | None = None
-    key: Name | None = None
+    idempotency_key: Name | None = Field(None, alias="key")
 
 
 ITEMS, OUTCOMES = TypeAdapter(list[Item]), TypeAdapter(list[OutcomeItem])
@@ -71,19 +72,19 @@ async def read(request: Request, reader: Callable[..., Body], *arguments: Any) -
     return await asyncio.to_thread(reader, raw, *arguments)
 
 
-def read_rows(raw: bytes, most: int, schema: RowSchema) -> Body:
+def read_rows(raw: bytes, schema: RowSchema) -> Body:
     """Rows that keep the contract."""
     rows = schema.read(raw)
     if rows is not None:
-        return _body(rows, most)
-    body = _body(_json(raw), most)
+        return _body(rows)
+    body = _body(_json(raw))
     refuse(schema.breaches(body.content))
     return body
 
 
-def read_items(raw: bytes, most: int, schemas: list[RowSchema]) -> Body:
+def read_items(raw: bytes, schemas: list[RowSchema]) -> Body:
     """Units with their rows, which keep the contract of every version that may decide."""
-    body = _body(_json(raw), most)
+    body = _body(_json(raw))
     items, breaches = _checked(ITEMS, body.content)
     rows = [one["row"] if isinstance(one.get("row"), dict) else {} for one in body.content]
     of_rows = dict.fromkeys(breach for schema in schemas for breach in schema.breaches(rows))
@@ -91,9 +92,9 @@ def read_items(raw: bytes, most: int, schemas: list[RowSchema]) -> Body:
     return Body(items, body.is_one)
 
 
-def read_outcomes(raw: bytes, most: int) -> Body:
+def read_outcomes(raw: bytes) -> Body:
     """Outcomes; without a time of its own, an outcome is of now."""
-    now, body = time.time(), _body(_json(raw), most)
+    now, body = time.time(), _body(_json(raw))
     items, breaches = _checked(OUTCOMES, body.content)
     for i, one in enumerate(body.content):
         if not (one.get("decision") or one.get("unit")):
@@ -101,12 +102,9 @@ def read_outcomes(raw: bytes, most: int) -> Body:
     refuse(breaches)
     outcomes = [
         Outcome(
-            value=item.value,
-            event_time=timestamp(item.event_time) if item.event_time else now,
             arrival_time=now,
-            decision=item.decision,
-            unit=item.unit,
-            idempotency_key=item.key or "",
+            **item.model_dump(exclude={"event_time"}, exclude_none=True),
+            event_time=timestamp(item.event_time) if item.event_time else now,
         )
         for item in items
     ]
@@ -125,9 +123,7 @@ def refuse(breaches: Iterable[Breach]) -> None:
         raise HTTPException(422, faults)
 
 
-def _checked(
-    models: TypeAdapter[list[Model]], objects: list[Any]
-) -> tuple[list[Model], list[Breach]]:
+def _checked(models: TypeAdapter[Any], objects: list[Any]) -> tuple[list[Any], list[Breach]]:
     """The objects as models, and the rules that they break."""
     try:
         return models.validate_python(objects), []
@@ -145,16 +141,16 @@ def _json(raw: bytes) -> Any:
         raise HTTPException(400, f"The body is no JSON: {error}.") from None
 
 
-def _body(found: Any, most: int) -> Body:
-    """One object or several, at most so many."""
+def _body(found: Any) -> Body:
+    """One object or several, at most MOST."""
     objects = [found] if isinstance(found, dict) else found
     is_list = isinstance(objects, list) and len(objects) > 0
     if not is_list or not all(isinstance(one, dict) for one in objects):
         raise HTTPException(
             422, "Send an object, or a list of them, as the schema under /docs says."
         )
-    if len(objects) > most:
+    if len(objects) > MOST:
         raise HTTPException(
-            422, f"These are {len(objects):,} rows; send at most {most:,} at a time."
+            422, f"These are {len(objects):,} rows; send at most {MOST:,} at a time."
         )
     return Body(objects, isinstance(found, dict))

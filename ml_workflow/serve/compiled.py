@@ -11,8 +11,9 @@ import pandas as pd
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 
 from ..data.columns import Column
+from ..model.fitting import scores_of
 from ..model.release import Release
-from .rows import Row, RowSchema, as_json
+from .rows import Row, RowSchema, as_rows
 
 Score = Callable[[pd.DataFrame], np.ndarray]
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -136,26 +137,17 @@ def _xgboost(estimator: Any) -> Predict:
 
 def _catboost(estimator: Any) -> Predict:
     predict = getattr(estimator, "predict_proba", estimator.predict)
-    return _of_positive(lambda array: predict(array, thread_count=threads(array) or -1))
+    return lambda array: scores_of(predict(array, thread_count=threads(array) or -1))
 
 
 def _plain(estimator: Any) -> Predict:
     plain = _without_names(estimator)
-    return _of_positive(getattr(plain, "predict_proba", plain.predict))
+    predict = getattr(plain, "predict_proba", plain.predict)
+    return lambda array: scores_of(predict(array))
 
 
 PREDICTORS = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}
 """How a booster is asked, by its library."""
-
-
-def _of_positive(predict: Predict) -> Predict:
-    """The second class's probability where there are two; else as it is."""
-
-    def scores(array: np.ndarray) -> np.ndarray:
-        found = predict(array)
-        return found[:, 1] if found.ndim == 2 and found.shape[1] == 2 else found
-
-    return scores
 
 
 def threads(array: np.ndarray) -> int:
@@ -181,15 +173,13 @@ def _is_same(release: Release, score: Score, rows: RowSchema) -> bool:
 
 def proof_rows(release: Release, schema: RowSchema, count: int = 500, seed: int = 0) -> list[Row]:
     """The release's examples, and `count` rows from all over the contract."""
-    random, examples = Random(seed), release.examples
-    known = {f.name: list(map(as_json, examples.get(f.name, []))) for f in schema.fields}
+    random, columns = Random(seed), {field.name: field.column for field in schema.fields}
+    own = as_rows(release.examples.filter(items=list(columns)))
+    known = {name: [row[name] for row in own if name in row] for name in columns}
 
     def row() -> Row:
-        return {f.name: random_value(f.column, known[f.name], random) for f in schema.fields}
+        return {name: random_value(columns[name], known[name], random) for name in columns}
 
-    own = [
-        {name: values[i] for name, values in known.items() if values} for i in range(len(examples))
-    ]
     return [row() | example for example in own] + [row() for _ in range(count)]
 
 

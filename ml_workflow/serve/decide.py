@@ -11,15 +11,16 @@ import numpy as np
 
 from ..experiments.lifecycle import arm_served, exposures
 from ..experiments.plan import CURRENT, RELEASE
-from ..store.committer import Committer
+from ..store.batching import Batcher
 from ..store.database import Unavailable
-from ..store.decisions import Decision, Exposure, Request
-from .batching import Batcher
+from ..store.decisions import Conflict, Decision, Exposure, Request
 from .bodies import Item
 from .model import Model
 from .reload import Live, warn
 
 RANDOM = Random()
+SHADOW = "shadow"
+"""The release scores and the current process decides."""
 ARMS = 1_000_000
 """Units whose arm is kept in memory; it never changes."""
 
@@ -28,7 +29,7 @@ ARMS = 1_000_000
 class Assignment:
     """An item with the model that scores it, the process that decides, its part in an experiment.
 
-    In shadow the release scores and the current process decides; `fallback`: no model could score.
+    `fallback`: no model could score, or nothing be written.
     """
 
     item: Item
@@ -36,7 +37,6 @@ class Assignment:
     by: str
     experiment: str | None = None
     arm: str | None = None
-    shadow: bool = False
     fallback: bool = False
 
 
@@ -55,65 +55,64 @@ class Decider:
         """
         try:
             decisions = await self._decisions(await self._assignments(items))
-            return await asyncio.wrap_future(self._committer().keep(Request(decisions, key, body)))
+            (answer,) = await self.live.write([Request(decisions, key, body)])
         except Unavailable:
             if not self.serve_unwritten:
                 raise
             model = self.live.model
             fallback = [Assignment(item, model, CURRENT, fallback=True) for item in items]
-            unwritten = await self.batcher(self.decide, fallback)
-            return [replace(decision, id="") for decision in unwritten]
+            return [replace(decision, id="") for decision in await self._decided(fallback)]
+        if isinstance(answer, Conflict):
+            raise answer
+        return list(answer)
 
     async def _decisions(self, assignments: Sequence[Assignment]) -> list[Decision]:
         """A decision for each; by the current process for all where the model cannot score."""
         try:
-            return await self.batcher(self.decide, assignments)
+            return await self._decided(assignments)
         except Exception as error:  # whatever a model says to rows that it was not made for
             warn(
                 f"The model cannot score a request of {len(assignments)} rows "
                 f"({type(error).__name__}): the current process decides."
             )
-            fallback = [
-                replace(one, by=CURRENT, shadow=False, fallback=True) for one in assignments
-            ]
-            return await self.batcher(self.decide, fallback)
+            return await self._decided(
+                [replace(one, by=CURRENT, fallback=True) for one in assignments]
+            )
 
-    def _committer(self) -> Committer:
-        if self.live.committer is None:
-            raise Unavailable(self.live.fault)
-        return self.live.committer
+    async def _decided(self, assignments: Sequence[Assignment]) -> list[Decision]:
+        return await asyncio.wrap_future(self.batcher(self.decide, assignments))
 
     async def _assignments(self, items: Sequence[Item]) -> list[Assignment]:
         """Who decides for each item; outside an experiment the champion, or today's process."""
         experiment, model = self.live.experiment, self.live.model
-        by = RELEASE if self.live.champion else CURRENT
-        outside = [Assignment(item, model, by) for item in items]
+        usual = RELEASE if self.live.champion else CURRENT
         if experiment is None:
-            return outside
+            return [Assignment(item, model, usual) for item in items]
         wanted = exposures(experiment, [item.unit for item in items], time.time())
         arms = await self._arms([exposure for exposure in wanted if exposure])
         candidate = self.live.challenger or model
-        shadow = experiment.shadow and not experiment.killed
+        is_shadow = experiment.shadow and not experiment.killed
 
-        def inside(item: Item, exposure: Exposure) -> Assignment:
+        def assigned(item: Item, exposure: Exposure | None) -> Assignment:
+            if exposure is None:
+                return Assignment(item, model, usual)
             arm = arms[exposure[:2]]
-            by = arm_served(experiment, arm)
-            return Assignment(item, candidate, by, experiment.id, arm, shadow)
+            by = SHADOW if is_shadow else arm_served(experiment, arm)
+            return Assignment(item, candidate, by, experiment.id, arm)
 
-        return [
-            inside(one.item, exposure) if exposure else one
-            for one, exposure in zip(outside, wanted, strict=True)
-        ]
+        return list(map(assigned, items, wanted))
 
     async def _arms(self, wanted: Sequence[Exposure]) -> dict[tuple[str, str], str]:
         """The arm that stands for each unit, by experiment and unit; new ones from the database."""
-        new = [exposure for exposure in wanted if exposure[:2] not in self.arms]
-        if new:
-            standing = await asyncio.wrap_future(self._committer().expose(new))
+        by_unit = {exposure[:2]: exposure for exposure in wanted}
+        arms = {unit: self.arms[unit] for unit in by_unit if unit in self.arms}
+        if new := [by_unit[unit] for unit in by_unit if unit not in arms]:
+            standing = await self.live.write(new)
             if len(self.arms) + len(new) > ARMS:
                 self.arms.clear()
-            self.arms |= {exposure[:2]: exposure.arm_assigned for exposure in standing}
-        return {exposure[:2]: self.arms[exposure[:2]] for exposure in wanted}
+            arms |= {exposure[:2]: exposure.arm_assigned for exposure in standing}
+            self.arms |= arms
+        return arms
 
     def decide(self, assignments: Sequence[Assignment]) -> list[Decision]:
         """A decision for each, model by model."""
@@ -127,26 +126,23 @@ class Decider:
     def _decide(self, model: Model, assignments: Sequence[Assignment]) -> list[Decision]:
         frame = model.rows.frame([one.item.row for one in assignments])
         scores = best = today = [None] * len(assignments)
-        if any(one.by == RELEASE or one.shadow for one in assignments):
+        processes = {one.by for one in assignments}
+        if processes & {RELEASE, SHADOW}:
             scores, best = (array.tolist() for array in model.decide(frame))
-        if any(one.by == CURRENT for one in assignments):
+        if processes & {CURRENT, SHADOW}:
             today = np.asarray(model.release.current(frame)).tolist()
-        return [
-            self._decision(*parts) for parts in zip(assignments, scores, best, today, strict=True)
-        ]
+        return list(map(self._decision, assignments, scores, best, today))
 
     def _decision(self, one: Assignment, score: Any, best: Any, today: Any) -> Decision:
         """What is written: without a score, or with one in shadow, the current process decided."""
         model, action, propensity = one.model, today, 1.0
         if one.by == RELEASE:
             action, propensity = explore(best, model.release.kind.decisions, self.explore)
-        else:
-            score = {"shadow": score} if one.shadow else None
         return Decision(
             unit=one.item.unit,
             row={field.name: one.item.row.get(field.name) for field in model.rows.fields},
             version=f"{model.task}/{model.version}",
-            score=score,
+            score={RELEASE: score, SHADOW: {"shadow": score}}.get(one.by),
             action=str(action),
             time=time.time(),
             experiment=one.experiment,
@@ -171,13 +167,12 @@ def explore(
 
 def answer(model: Model, decision: Decision) -> dict[str, Any]:
     """A decision as the API says it."""
-    by_release = decision.score is not None and not isinstance(decision.score, dict)
     return {
         "id": decision.id or None,
         "unit": decision.unit,
         "decision": model.release.kind.choose(str, float)(decision.action),
-        "by": RELEASE if by_release else CURRENT,
-        "score": model.score_as_json(decision.score) if by_release else None,
+        "by": RELEASE if decision.by_release else CURRENT,
+        "score": model.score_as_json(decision.score) if decision.by_release else None,
         "version": decision.version.rpartition("/")[2],
         "experiment": decision.experiment,
         "arm": decision.arm,

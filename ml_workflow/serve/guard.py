@@ -22,6 +22,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 LOG = logging.getLogger("ml_workflow.serve")
+LARGEST = 16_000_000
+"""Bytes of a body."""
 SCOPE_NEEDED = {
     "/predict": "predict",
     "/version": "predict",
@@ -54,26 +56,19 @@ class Exchange:
     def log(self) -> None:
         """Count it, and write its line."""
         seconds = time.perf_counter() - self.began
-        path = self.path if self.path in PATHS else "other"
         method = self.method if self.method in ("GET", "POST") else "other"
-        REQUESTS.labels(path, method, self.status).inc()
-        SECONDS.labels(path).observe(seconds)
-        line = {
-            "request": self.request,
-            "method": self.method,
-            "path": path,
-            "status": self.status,
-            "ms": round(seconds * 1000, 2),
-            "key": self.key,
-        }
+        REQUESTS.labels(self.path, method, self.status).inc()
+        SECONDS.labels(self.path).observe(seconds)
+        line = vars(self) | {"ms": round(seconds * 1000, 2)}
+        del line["began"]
         LOG.info(json.dumps(line))
 
 
 class Guard:
     """An ASGI application before another one."""
 
-    def __init__(self, app: Any, keys: list[Key], largest: int) -> None:
-        self.app, self.keys, self.largest = app, keys, largest
+    def __init__(self, app: Any, keys: list[Key]) -> None:
+        self.app, self.keys = app, keys
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -82,7 +77,8 @@ class Guard:
         headers = Headers(scope=scope)
         own = headers.get("x-request-id", "")
         request = own if re.fullmatch(r"[\w.-]{1,64}", own) else uuid4().hex
-        exchange = Exchange(request, scope["method"], scope["path"])
+        path = scope["path"] if scope["path"] in PATHS else "other"
+        exchange = Exchange(request, scope["method"], path)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -93,7 +89,7 @@ class Guard:
 
         app = self._refusal(exchange, headers) or self.app
         try:
-            await app(scope, limited(receive, self.largest), answer)
+            await app(scope, limited(receive), answer)
         except ClientDisconnect:  # nobody is left to answer
             exchange.status = 499
         except Exception as error:
@@ -113,9 +109,8 @@ class Guard:
             if not allowed(key, scope):
                 return JSONResponse({"detail": f"This key lacks the scope {scope}."}, 403)
         length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self.largest:
-            detail = too_large(self.largest)
-            return JSONResponse({"detail": detail}, 413, {"Connection": "close"})
+        if length.isdigit() and int(length) > LARGEST:
+            return JSONResponse({"detail": too_large()}, 413, {"Connection": "close"})
         return None
 
 
@@ -128,12 +123,12 @@ def fault(request: str, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": detail}, 500)
 
 
-def too_large(largest: int) -> str:
+def too_large() -> str:
     """What is said of a body that is too large."""
-    return f"The body is larger than {largest:,} bytes: send fewer rows at a time."
+    return f"The body is larger than {LARGEST:,} bytes: send fewer rows at a time."
 
 
-def limited(receive: Receive, largest: int) -> Receive:
+def limited(receive: Receive) -> Receive:
     """`receive` that refuses a body of more bytes than are allowed, whatever its headers say."""
     size = 0
 
@@ -141,8 +136,8 @@ def limited(receive: Receive, largest: int) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > largest:
-            raise HTTPException(413, too_large(largest), {"Connection": "close"})
+        if size > LARGEST:
+            raise HTTPException(413, too_large(), {"Connection": "close"})
         return message
 
     return counted

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..model.release import Release
-from .bodies import Item, OutcomeItem
+from .bodies import MOST, Item, OutcomeItem
+from .guard import SCOPE_NEEDED
 from .rows import row_schema
 
 Schema = dict[str, Any]
@@ -44,7 +45,6 @@ class Operation(NamedTuple):
     answer: str
     body: str = ""
     errors: str = ""
-    is_open: bool = False
 
 
 OPERATIONS = {
@@ -65,13 +65,13 @@ OPERATIONS = {
         "400 413 415 422 503",
     ),
     "version": Operation("Which version serves, and how", "Version"),
-    "health": Operation("The process lives", "Health", is_open=True),
-    "ready": Operation("The service can do what it is for", "Ready", errors="503", is_open=True),
+    "health": Operation("The process lives", "Health"),
+    "ready": Operation("The service can do what it is for", "Ready", errors="503"),
 }
 
 
-def document(release: Release, version: str, most: int, secured: bool) -> Schema:
-    """The API over this release as OpenAPI 3.1; `most` rows go into a request."""
+def document(release: Release, version: str, secured: bool) -> Schema:
+    """The API over this release as OpenAPI 3.1."""
     components: Schema = {"schemas": schemas(release)}
     if secured:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
@@ -82,20 +82,20 @@ def document(release: Release, version: str, most: int, secured: bool) -> Schema
             "version": __version__,
             "description": f"{release.task.question} Version {version} answers.",
         },
-        "paths": {f"/{name}": path(name, most, secured) for name in OPERATIONS},
+        "paths": {f"/{name}": path(name, secured) for name in OPERATIONS},
         "components": components,
     }
 
 
-def path(name: str, most: int, secured: bool) -> Schema:
+def path(name: str, secured: bool) -> Schema:
     """An address: what it takes, what it gives, and its errors.
 
     These carry a sentence, or every fault of the rows.
     """
     operation = OPERATIONS[name]
-    secured = secured and not operation.is_open
+    secured = secured and f"/{name}" in SCOPE_NEEDED
     several = name in ("predict", "decide")
-    answer = one_or(operation.answer, most) if several else ref(operation.answer)
+    answer = one_or(operation.answer) if several else ref(operation.answer)
     found: Schema = {
         "operationId": name,
         "summary": operation.summary,
@@ -105,7 +105,7 @@ def path(name: str, most: int, secured: bool) -> Schema:
         fault = "Ready" if name == "ready" else "Faults" if status == "422" else "Error"
         found["responses"][status] = response(MEANINGS[status], ref(fault))
     if operation.body:
-        schema = one_or(operation.body, most)
+        schema = one_or(operation.body)
         found["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema}},
@@ -127,9 +127,9 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def one_or(name: str, most: int) -> Schema:
-    """One of a schema, or a list of up to `most`."""
-    several = {"type": "array", "items": ref(name), "minItems": 1, "maxItems": most}
+def one_or(name: str) -> Schema:
+    """One of a schema, or a list of up to MOST."""
+    several = {"type": "array", "items": ref(name), "minItems": 1, "maxItems": MOST}
     return {"oneOf": [ref(name), several]}
 
 

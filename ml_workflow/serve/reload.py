@@ -1,17 +1,20 @@
 """Hot reload: champion, challenger and the running experiment, looked up again and again."""
 
+import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from ..errors import Refusal
 from ..model.registry import aliases
-from ..store.committer import Committer
-from ..store.database import connect, open_decisions
+from ..store.batching import Batcher
+from ..store.database import Unavailable, connect, open_decisions
 from ..store.database import fault_of as database_fault
+from ..store.decisions import Exposure, Request, write
 from ..store.experiments import Experiment, current_experiment
 from .model import Model, load_model
 
@@ -44,7 +47,7 @@ class Live:
         self.challenger: Model | None = None
         self.experiment: Experiment | None = None
         self.engine: sa.Engine | None = None
-        self.committer: Committer | None = None
+        self.writer = Batcher()
         self.fault = self.registry_fault = ""
         self._stop = threading.Event()
         self.registry_fault = logged(self._take_versions(), "")
@@ -57,9 +60,23 @@ class Live:
         assert model is not None
         return model
 
+    @property
+    def database(self) -> sa.Engine:
+        """The decisions database; raises Unavailable while it could not be opened."""
+        if self.engine is None:
+            raise Unavailable(self.fault)
+        return self.engine
+
     def ready(self) -> str:
         """ "" when decisions can be made and written now, else why not."""
         return database_fault(self.engine) if self.engine else self.fault
+
+    async def write(self, items: Sequence[Request | Exposure]) -> list[Any]:
+        """What stands for these in the database, written with what others wrote meanwhile."""
+        return await asyncio.wrap_future(self.writer(self._write, items))
+
+    def _write(self, items: Sequence[Any]) -> list[Any]:
+        return write(self.database, items)
 
     def follow(self) -> None:
         """Look up versions and experiment again and again, until `close`."""
@@ -69,8 +86,7 @@ class Live:
     def close(self) -> None:
         """Follow no longer; what waits is written."""
         self._stop.set()
-        if self.committer:
-            self.committer.close()
+        self.writer.close()
 
     def _repeat(self, look_up: Callable[[], None], seconds: float) -> None:
         while not self._stop.wait(seconds):
@@ -78,19 +94,16 @@ class Live:
 
     def look_up_experiment(self) -> None:
         """Take the experiment that runs; the one known stays while the database does not answer."""
-        self.fault = logged(look_up_fault(self._take_experiment, "experiment"), self.fault)
+        self.fault = looked_up(self._take_experiment, "experiment", self.fault)
 
     def look_up_versions(self) -> None:
         """Take champion and challenger; those known stay while the registry does not answer."""
-        self.registry_fault = logged(
-            look_up_fault(self._take_versions, "registry"), self.registry_fault
-        )
+        self.registry_fault = looked_up(self._take_versions, "registry", self.registry_fault)
 
     def _take_experiment(self) -> str:
         """Open the database once it is there, and read the experiment."""
         if self.engine is None:
             self.engine = open_decisions(self.url)
-            self.committer = Committer(self.engine)
         self.experiment = current_experiment(self.engine, self.task)
         return ""
 
@@ -117,11 +130,11 @@ class Live:
         return fault
 
 
-def look_up_fault(look_up: Callable[[], str], what: str) -> str:
+def looked_up(look_up: Callable[[], str], what: str, before: str) -> str:
     """What is wrong after a look-up, "" if nothing; a thread that ended would look up no more."""
     try:
-        return look_up()
+        return logged(look_up(), before)
     except Refusal as refusal:
-        return str(refusal)
+        return logged(str(refusal), before)
     except Exception as error:
-        return f"The {what} could not be looked up: {type(error).__name__}."
+        return logged(f"The {what} could not be looked up: {type(error).__name__}.", before)

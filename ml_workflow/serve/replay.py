@@ -38,19 +38,15 @@ def replay(url: str, identity: str) -> Replay:
     task, _, number = past.version.rpartition("/")
     release = registered(task, number)
     frame = release.contract.typed(pd.DataFrame([past.row]))
-    in_shadow = isinstance(past.score, dict)
-    score = past.score["shadow"] if in_shadow else past.score
-    scores, again = np.empty(0), None
-    if score is not None:
-        scores = np.asarray(release.score(frame))
-        again = scores[0].tolist()
-    by_release = score is not None and not in_shadow
-    actions = release.decide(frame, scores) if by_release else release.current(frame)
-    action = str(np.asarray(actions).tolist()[0])
-    drawn = past.propensity is not None and past.propensity < 0.5
-    differences = []
-    if json.dumps(score) != json.dumps(again):
-        differences.append(f"score was {score} and is {again}")
-    if past.action != action and not drawn:
-        differences.append(f"action was {past.action} and is {action}")
+    score = past.score["shadow"] if isinstance(past.score, dict) else past.score
+    scores = np.empty(0) if score is None else np.asarray(release.score(frame))
+    actions = release.decide(frame, scores) if past.by_release else release.current(frame)
+    pairs = {"score": (score, next(iter(scores.tolist()), None))}
+    if past.propensity is None or past.propensity >= 0.5:
+        pairs["action"] = (past.action, str(np.asarray(actions).tolist()[0]))
+    differences = [
+        f"{name} was {then} and is {now}"
+        for name, (then, now) in pairs.items()
+        if json.dumps(then) != json.dumps(now)
+    ]
     return Replay(past.version, differences)

@@ -71,10 +71,6 @@ class RowSchema:
         row = core_schema.typed_dict_schema(columns, extra_behavior="ignore")
         self.validator = SchemaValidator(core_schema.list_schema(row))
 
-    def surely_sound(self, rows: Sequence[Row]) -> bool:
-        """Whether rows surely keep the contract; where it doubts, `breaches` tells."""
-        return self.validator.isinstance_python(rows)
-
     def read(self, raw: bytes) -> list[Row] | None:
         """The rows of a JSON list where all are surely sound, without what no field holds."""
         # NaN and Infinity are no JSON, but would be read all the same
@@ -87,7 +83,7 @@ class RowSchema:
 
     def breaches(self, rows: Sequence[Row]) -> Iterator[Breach]:
         """Every rule that rows break, row by row."""
-        if self.surely_sound(rows):
+        if self.validator.isinstance_python(rows):  # where it doubts, the columns tell
             return
         for i, row in enumerate(rows):
             for field in self.fields:
@@ -132,14 +128,20 @@ def _texts(value: Any) -> list[str]:
 
 def _field(release: Release, name: str, column: Column, required: bool = True) -> Field:
     """A field as the release's example rows show it; of a private column no value is shown."""
-    if name not in release.examples:
-        whole_with_gaps = column.type == "integer" and column.nullable
-        dtype = pd.api.types.pandas_dtype("float64" if whole_with_gaps else DTYPES[column.type])
-        return Field(name, column, dtype, None, required)
-    cells = release.examples[name]
+    whole_with_gaps = column.type == "integer" and column.nullable
+    usual = "float64" if whole_with_gaps else DTYPES[column.type]
+    cells = release.examples.get(name, pd.Series(dtype=usual))
     known = cells.dropna()
     hidden = known.empty or name in release.task.private
     return Field(name, column, cells.dtype, None if hidden else as_json(known.iloc[0]), required)
+
+
+def as_rows(frame: pd.DataFrame) -> list[Row]:
+    """A frame's rows as JSON brings them."""
+    return [
+        {str(name): as_json(value) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
 def as_json(value: Any) -> Any:

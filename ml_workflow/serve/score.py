@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import cpu_count
 from pathlib import Path
 from typing import NamedTuple
@@ -22,24 +22,8 @@ from ..model.registry import champion, place_of
 from ..model.release import Release, load_release
 from ..store.address import connection_to, is_database
 from ..store.files import name_of
-from ..store.scores import Mark, Type, mark_of, prepare, tables_of, unit_type, write_scores
-from .source import Piece, Pieces, Query, file_pieces, files_of, query_pieces
-
-
-class Order(NamedTuple):
-    """What to score into what.
-
-    A source with its query and the column that grows in it (`watermark`), a database and its table,
-    and the address of a Dask scheduler, "" for none.
-    """
-
-    task: str
-    source: str
-    query: str | None
-    watermark: str | None
-    target: str
-    table: str
-    scheduler: str
+from ..store.scores import Type, mark_of, prepare, tables_of, unit_type, write_scores
+from .source import Order, Piece, Pieces, file_pieces, files_of, query_name, query_pieces
 
 
 class Counts(NamedTuple):
@@ -78,23 +62,13 @@ def score(order: Order, show: Callable[[Counts, int], None]) -> tuple[str, Count
 
 def _sources(order: Order, version: str, target: sa.Connection) -> Iterator[Pieces]:
     """What is left of each source: of each file, or of the query."""
-
-    def before(source: str) -> Mark | None:
-        mark = mark_of(target, order.table, source)
-        target.rollback()  # a reader in the way of no one
-        return mark
-
+    before = partial(mark_of, target, order.table)
     if not is_database(order.source):
         for path in files_of(order.source):
             yield file_pieces(path, version, before(name_of(path)))
         return
-    if not order.query:
-        raise Refusal(
-            f"The source {order.source} is a database: say which rows by --query 'SELECT …'."
-        )
-    query = Query(order.source, order.query, order.watermark)
     with connection_to(order.source) as connection:
-        yield query_pieces(connection, query, version, before(query.name))
+        yield query_pieces(connection, order, version, before(query_name(order)))
 
 
 def _in_order(pieces: Pieces, release: Release, scheduler: str) -> Iterator[tuple[Piece, Scored]]:
@@ -103,7 +77,10 @@ def _in_order(pieces: Pieces, release: Release, scheduler: str) -> Iterator[tupl
         return
     folder, count = str(place_of(release.digest)), cpu_count() or 1
     waiting: deque[tuple[Piece, Future[Scored]]] = deque()
-    with _pool(pieces.rows, scheduler, count) as pool:
+    start: AbstractContextManager[Executor] = ThreadPoolExecutor(1)  # one piece pays for no more
+    if scheduler or pieces.rows > ROWS:
+        start = workers(scheduler, count)
+    with start as pool:
         for piece in pieces.pieces:
             waiting.append((piece, pool.submit(score_piece, folder, release.digest, piece)))
             if len(waiting) > 2 * count:
@@ -111,11 +88,6 @@ def _in_order(pieces: Pieces, release: Release, scheduler: str) -> Iterator[tupl
                 yield first, future.result()
         for first, future in waiting:
             yield first, future.result()
-
-
-def _pool(rows: int, scheduler: str, count: int) -> AbstractContextManager[Executor]:
-    """Processes or Dask workers; a thread for one piece, which would not pay for their start."""
-    return workers(scheduler, count) if scheduler or rows > ROWS else ThreadPoolExecutor(1)
 
 
 @lru_cache(2)
@@ -149,9 +121,8 @@ def _scores(release: Release, frame: pd.DataFrame, version: str) -> pd.DataFrame
     if pd.api.types.is_float_dtype(unit) and (unit % 1 == 0).all():
         unit = unit.astype("int64")  # decimals only because another row had none
     scores = np.asarray(release.score(frame))
-    by_name = dict(zip(names, np.atleast_2d(scores.T), strict=True))
-    decided = {"decision": release.decide(frame, scores), "version": version}
-    return pd.DataFrame({"unit": unit, **by_name, **decided, "time": datetime.now(UTC)})
+    table = pd.DataFrame(scores, frame.index, names).assign(unit=unit, version=version)
+    return table.assign(decision=release.decide(frame, scores), time=datetime.now(UTC))
 
 
 def _aside(bad: pd.DataFrame, piece: Piece) -> pd.DataFrame:

@@ -24,6 +24,22 @@ END = "end"
 Read = Callable[[], pd.DataFrame]
 
 
+class Order(NamedTuple):
+    """What to score into what.
+
+    A source with its query and the column that grows in it (`watermark`), a database and its table,
+    and the address of a Dask scheduler, "" for none.
+    """
+
+    task: str
+    source: str
+    query: str | None
+    watermark: str | None
+    target: str
+    table: str
+    scheduler: str
+
+
 class Piece(NamedTuple):
     """Some rows of a source: how to read them, and the mark once they are kept.
 
@@ -64,9 +80,9 @@ def file_pieces(path: Path, version: str, before: Mark | None) -> Pieces:
     """
     content, position = digest(path), 0
     if before and (before.content, before.version) == (content, version):
-        if before.position == json.dumps(END):
-            return Pieces(0, iter(()))
         position = json.loads(before.position)
+    if position == END:
+        return Pieces(0, iter(()))
     reads = _parquet(path) if format_of(path) == "parquet" else _slices(read_file(path))
     total, first, pieces = sum(rows for rows, _ in reads), 0, []
     for rows, read in reads:
@@ -95,47 +111,40 @@ def _slices(frame: pd.DataFrame) -> list[tuple[int, Read]]:
     return [(len(part), partial(as_it_is, part)) for part in parts]
 
 
-class Query(NamedTuple):
-    """A query of a database, and the column that grows in it, if one is known."""
-
-    uri: str
-    text: str
-    grows: str | None
-
-    @property
-    def name(self) -> str:
-        """What marks it as one and the same, without what its URL may keep secret."""
-        digest = hashlib.sha256(f"{self.uri} {self.text} {self.grows}".encode()).hexdigest()
-        return f"{digest[:12]} {self.text}"
+def query_name(order: Order) -> str:
+    """What marks a query as one and the same, without what its URL may keep secret."""
+    digest = hashlib.sha256(f"{order.source} {order.query} {order.watermark}".encode()).hexdigest()
+    return f"{digest[:12]} {order.query}"
 
 
 def query_pieces(
-    connection: sa.Connection, query: Query, version: str, before: Mark | None
+    connection: sa.Connection, order: Order, version: str, before: Mark | None
 ) -> Pieces:
-    """The rows of a query, streamed.
+    """The rows of a query, streamed; refused where the order has none.
 
     With a column that grows, in its order and from where this version stopped, that row again:
     of the rows equal in that column to the last one scored, one may have come later.
     """
-    grows, rows, order = query.grows, f"({query.text.rstrip().rstrip(';')}) AS source", ""
-    known: dict[str, Any] = {}
+    if not order.query:
+        raise Refusal(
+            f"The source {order.source} is a database: say which rows by --query 'SELECT …'."
+        )
+    source = sa.text(f"({order.query.rstrip().rstrip(';')}) AS source")
+    rows, grows = sa.select(sa.text("*")).select_from(source), order.watermark
     if grows:
-        column = connection.dialect.identifier_preparer.quote(grows)
-        if missing := _count(connection, f"{rows} WHERE {column} IS NULL", {}):
+        column: sa.ColumnClause[Any] = sa.column(grows)
+        if missing := _count(connection, rows.where(column.is_(None))):
             raise Refusal(
                 f"{missing:,} rows have no {grows}, by which --watermark tells what is new: "
                 "fill it, or give another column."
             )
-        order = f" ORDER BY {column}"
-        position = json.loads(before.position) if before and before.version == version else None
-        if position is not None:
-            rows, known = f"{rows} WHERE {column} >= :known", {"known": position}
-    total = _count(connection, rows, known)
+        if before and before.version == version:
+            position = sa.literal(json.loads(before.position), sa.types.NullType())
+            rows = rows.where(column >= position)
+        rows = rows.order_by(column)
+    total = _count(connection, rows.order_by(None))
     frames: Iterator[pd.DataFrame] = pd.read_sql(
-        sa.text(f"SELECT * FROM {rows}{order}"),
-        connection.execution_options(stream_results=True),
-        params=known,
-        chunksize=ROWS,
+        rows, connection.execution_options(stream_results=True), chunksize=ROWS
     )
     if connection.dialect.name == "sqlite":  # where an open reader keeps the writer out
         frames = iter(list(frames))
@@ -143,10 +152,11 @@ def query_pieces(
     def piece(frame: pd.DataFrame) -> Piece:
         last = as_json(frame[grows].iloc[-1]) if grows else END
         mark = Mark("", json.dumps(last, default=str), version)
-        return Piece(query.name, partial(as_it_is, frame), None, mark)
+        return Piece(query_name(order), partial(as_it_is, frame), None, mark)
 
     return Pieces(total, (piece(frame) for frame in frames if len(frame)))
 
 
-def _count(connection: sa.Connection, rows: str, values: dict[str, Any]) -> int:
-    return int(connection.execute(sa.text(f"SELECT COUNT(*) FROM {rows}"), values).scalar_one())
+def _count(connection: sa.Connection, rows: sa.Select[Any]) -> int:
+    counted = sa.select(sa.func.count()).select_from(rows.subquery())
+    return int(connection.execute(counted).scalar_one())

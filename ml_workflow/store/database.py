@@ -81,12 +81,11 @@ def _sqlite(address: sa.URL) -> sa.Engine:
         raise Refusal("The decisions database needs a file: write sqlite:///file.db.")
     engine = _engine(
         f"sqlite:///{root() / address.database}",
-        connect_args={"timeout": WAIT, "check_same_thread": False},
+        connect_args={"timeout": WAIT, "check_same_thread": False, "isolation_level": None},
     )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions begin where SQLAlchemy says so
         # NORMAL: a commit survives SIGKILL without waiting for the disk; only a power cut may take
         # the last ones
         for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
@@ -195,19 +194,18 @@ def _revision(connection: sa.Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _known() -> set[str]:
-    return {step.revision for step in migrations().walk_revisions()}
+def _known() -> list[str]:
+    return [step.revision for step in migrations().walk_revisions()]  # the newest first
 
 
 def _outdated(connection: sa.Connection) -> str:
     """Why the tables are not those that this program knows; empty where they are."""
-    name, revision = _name(connection.engine), _revision(connection)
-    newest = migrations().get_current_head()
-    if revision == newest:
+    name, revision, known = _name(connection.engine), _revision(connection), _known()
+    if revision == known[0]:
         return ""
-    if revision in _known():
+    if revision in known:
         return (
-            f"{name} is at the older migration {revision}, this program needs {newest}: "
+            f"{name} is at the older migration {revision}, this program needs {known[0]}: "
             "run `ml-workflow experiment migrate`."
         )
     if revision:

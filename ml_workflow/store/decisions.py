@@ -50,6 +50,11 @@ class Decision:
     fallback: bool = False
     id: str = field(default_factory=new_id)
 
+    @property
+    def by_release(self) -> bool:
+        """Whether a release decided by its score: it has none, or one in shadow, by the process."""
+        return self.score is not None and not isinstance(self.score, dict)
+
 
 COLUMNS = [decisions.c[part.name] for part in fields(Decision)]
 
@@ -114,11 +119,21 @@ class OutcomeCounts(NamedTuple):
     conflict: int
 
 
-def write_decisions(connection: sa.Connection, group: Sequence[Request]) -> list[Answer]:
-    """For each request the decisions that stand in the database, or its Conflict.
+def write(engine: sa.Engine, items: Sequence[Request | Exposure]) -> list[Any]:
+    """The answers to requests and exposures, all written in one transaction.
 
-    To be called within a transaction that writes.
+    To a request the decisions that stand for it or its Conflict, to an exposure the one that stands
+    for its experiment and unit: the first ever given.
     """
+    requests = [item for item in items if isinstance(item, Request)]
+    exposures = [item for item in items if isinstance(item, Exposure)]
+    with writing(engine) as connection:
+        stored = iter(_write_exposures(connection, exposures))
+        answers = iter(_write_decisions(connection, requests) if requests else [])
+    return [next(answers if isinstance(item, Request) else stored) for item in items]
+
+
+def _write_decisions(connection: sa.Connection, group: Sequence[Request]) -> list[Answer]:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(ADOPTION)))
     claims = _claims(connection, group)
@@ -191,11 +206,7 @@ def read_decision(engine: sa.Engine, identity: str) -> Decision:
 EXPOSED = sa.select(exposures).where(sa.tuple_(exposures.c.experiment, exposures.c.unit).in_(SOME))
 
 
-def write_exposures(connection: sa.Connection, group: Sequence[Exposure]) -> list[Exposure]:
-    """For each the exposure that stands: the first one ever given for its experiment and unit.
-
-    To be called within a transaction that writes.
-    """
+def _write_exposures(connection: sa.Connection, group: Sequence[Exposure]) -> list[Exposure]:
     first = {exposure[:2]: exposure for exposure in reversed(group)}
     _insert_new(connection, exposures, [first[pair]._asdict() for pair in sorted(first)])
     stored = {row[:2]: Exposure(*row) for row in _rows(connection, EXPOSED, first)}
@@ -214,15 +225,15 @@ def write_outcomes(engine: sa.Engine, group: Sequence[Outcome]) -> OutcomeCounts
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADOPTION)))
-        before = _contents(connection, outcomes, first) | _contents(connection, strays, first)
+        stored = _rows(connection, CONTENTS, first)
+        before = {key: (value, event_time) for key, value, event_time in stored}
         new = sorted(first.keys() - before.keys())
         _insert_new(connection, strays, [first[key]._asdict() for key in new])
-        _adopt(connection, "idempotency_key", first)
-        stray = len(_contents(connection, strays, new))
+        adopted = _adopt(connection, "idempotency_key", new)
     contents = {key: outcome[:2] for key, outcome in first.items()} | before
     conflicts = sum(outcome[:2] != contents[outcome.idempotency_key] for outcome in posted)
     known = len(posted) - len(new) - conflicts
-    return OutcomeCounts(len(new) - stray, known, stray, conflicts)
+    return OutcomeCounts(adopted, known, len(new) - adopted, conflicts)
 
 
 def _with_key(outcome: Outcome) -> Outcome:
@@ -236,21 +247,15 @@ def _with_key(outcome: Outcome) -> Outcome:
     return outcome._replace(idempotency_key=outcome.idempotency_key or content)
 
 
-CONTENTS = {
-    table: sa.select(*table.c["idempotency_key", "value", "event_time"]).where(
-        table.c.idempotency_key.in_(SOME)
+CONTENTS = sa.union_all(
+    *(
+        sa.select(*table.c["idempotency_key", "value", "event_time"]).where(
+            table.c.idempotency_key.in_(SOME)
+        )
+        for table in (outcomes, strays)
     )
-    for table in (outcomes, strays)
-}
-
-
-def _contents(
-    connection: sa.Connection, table: sa.Table, keys: Iterable[str]
-) -> dict[str, tuple[float, float]]:
-    """Value and event time of the outcomes that stand in the table, by key."""
-    rows = _rows(connection, CONTENTS[table], keys)
-    return {key: (value, event_time) for key, value, event_time in rows}
-
+)
+"""Value and event time of outcomes that stand there, by key."""
 
 BEFORE = decisions.alias()
 LAST = (
@@ -273,12 +278,16 @@ def _adoptable(column: str) -> sa.Select[Any]:
     )
 
 
-def _adopt(connection: sa.Connection, column: str, values: Iterable[str]) -> None:
-    """Move the strays with these values, whose decision stands there by now, to the outcomes."""
+def _adopt(connection: sa.Connection, column: str, values: Iterable[str]) -> int:
+    """Move the strays with these values, whose decision stands there by now, to the outcomes.
+
+    How many they are.
+    """
     rows = [row._asdict() for row in _rows(connection, _adoptable(column), values)]
     _insert_new(connection, outcomes, rows)
     for keys in chunks(row["idempotency_key"] for row in rows):
         connection.execute(strays.delete().where(strays.c.idempotency_key.in_(keys)))
+    return len(rows)
 
 
 def _insert_new(
@@ -298,7 +307,7 @@ def _insert(dialect: str, table: sa.Table, returning: str | None) -> Any:
     return statement.returning(table.c[returning]) if returning else statement
 
 
-def _rows(connection: sa.Connection, query: sa.Select[Any], values: Iterable[Any]) -> Iterator[Any]:
+def _rows(connection: sa.Connection, query: sa.Executable, values: Iterable[Any]) -> Iterator[Any]:
     """The rows of a query for SOME of the values after the other, of however many."""
     for some in chunks(values):
         yield from connection.execute(query, {"some": some})

@@ -89,6 +89,7 @@ def mark_of(connection: sa.Connection, name: str, source: str) -> Mark | None:
         return None
     query = sa.select(*marks.c[Mark._fields]).where(marks.c.source == source)
     row = connection.execute(query).first()
+    connection.rollback()  # a reader in the way of no one
     return Mark(*row) if row else None
 
 

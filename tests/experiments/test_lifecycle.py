@@ -8,9 +8,8 @@ import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
 from ml_workflow.experiments.lifecycle import arm_served, end, exposures, kill, ramp, start
-from ml_workflow.store.committer import write
 from ml_workflow.store.database import new_decisions
-from ml_workflow.store.decisions import Exposure
+from ml_workflow.store.decisions import Exposure, write
 from ml_workflow.store.experiments import Experiment, current_experiment, read_experiment
 from tests.conftest import called, surroundings
 
@@ -61,11 +60,11 @@ def test_other_weights_or_another_metric_begin_a_phase_and_keep_salts_and_expose
     engine: sa.Engine,
 ) -> None:
     first = started(engine)
-    [standing] = write(engine, [exposed(first)])
+    standing = write(engine, exposed(first))
     second, is_new = ramp(engine, "e", share=0.9)
     assert is_new and arms(second) != arms(first)
     assert second.inclusion_salt == first.inclusion_salt and second.arm_salt == first.arm_salt
-    assert write(engine, [exposed(second)]) == [standing]
+    assert write(engine, exposed(second)) == standing
     third, is_new = ramp(engine, "e", metric="profit")
     assert is_new and {one.phase for one in exposed(third)} == {len(third.phases)} == {3}
 

@@ -28,7 +28,7 @@ from ml_workflow.model.vectorizing import vectorized
 from ml_workflow.serve import reload
 from ml_workflow.serve.app import application
 from ml_workflow.serve.reload import Live
-from ml_workflow.serve.rows import Row, as_json
+from ml_workflow.serve.rows import Row
 from ml_workflow.store.files import write_json
 from ml_workflow.task.file import as_task, write_task
 from tests.conftest import ROOT, surroundings
@@ -88,6 +88,11 @@ class Home(NamedTuple):
         """Rows that the release was not fitted on."""
         return pd.read_parquet(self.run / "files" / "holdout.parquet")
 
+    @property
+    def inputs(self) -> pd.DataFrame:
+        """Those columns of them that the API takes."""
+        return self.holdout[[field.name for field in self.live.model.rows.fields]]
+
 
 @contextmanager
 def project(folder: Path, env: dict[str, str]) -> Iterator[None]:
@@ -105,13 +110,13 @@ def run_of(name: str, folder: Path) -> Path:
     shutil.copy(ROOT / "tests" / "serve" / "dataset.py", folder / "ml_workflow")
     shutil.copy(ROOT / "settings.ini", folder)
     task = as_task({"name": name} | TASKS[name], name)
-    table = pd.read_csv(ROOT / "data" / "penguins.csv.gz").rename_axis("row").reset_index()
-    table = table.dropna(subset=task.target.column)
+    table = pd.read_csv(ROOT / "data" / "penguins.csv.gz").dropna(subset=task.target.column)
+    table = table.rename_axis("row").reset_index()
     seen = pd.Timestamp("2007-01-01T10:30") + pd.to_timedelta(table["row"], unit="D")
     table["seen"] = seen.mask(table["row"] % 11 == 0)
     table["ringed"], table["fee"] = table["year"] > 2007, table["row"] % 7 + 1.5
-    held = table["row"] % 4 == 0
-    development, holdout = table[~held], table[held].reset_index(drop=True)
+    holdout = table[table["row"] % 4 == 0].reset_index(drop=True)
+    development = table[table["row"] % 4 > 0]
     kind, features = kind_of(task, table[task.target.column]), feature_step(task, dataset)
     files, numbers = folder / "files", features(inputs(task, development))
     write_task(files / "task.yaml", task)
@@ -229,11 +234,3 @@ def live(home: Home, tmp_path: Path) -> Iterator[Live]:
     """What is live for the penguins, with a decisions database of its own."""
     with live_of(home, f"sqlite:///{tmp_path}/decisions.db") as live:
         yield live
-
-
-def as_rows(frame: pd.DataFrame) -> list[Row]:
-    """A frame's rows as JSON brings them."""
-    return [
-        {str(name): as_json(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]

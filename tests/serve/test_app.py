@@ -4,28 +4,24 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 from fastapi.testclient import TestClient
 
 from ml_workflow.serve.app import application
-from ml_workflow.serve.rows import Row
+from ml_workflow.serve.rows import Row, as_rows
 from tests.conftest import ROOT
-from tests.serve.conftest import Home, as_rows
+from tests.serve.conftest import Home
 
 
 def test_each_holdout_row_is_scored_and_decided_as_by_the_release(each: Home) -> None:
-    model, client = each.live.model, TestClient(application(each.live, []))
-    frame = each.holdout[[field.name for field in model.rows.fields]]
-    rows, scores = as_rows(frame), model.release.score(frame)
+    release, client = each.live.model.release, TestClient(application(each.live, []))
+    rows, scores = as_rows(each.inputs), release.score(each.inputs)
     together = client.post("/predict", json=rows).json()
     assert together == [client.post("/predict", json=row).json() for row in rows]
-    by_class = [
-        list(one["score"].values()) if isinstance(one["score"], dict) else one["score"]
-        for one in together
-    ]
-    assert np.array_equal(by_class, scores)
-    decisions = model.release.decide(frame, scores)
-    assert [one["decision"] for one in together] == decisions.tolist()
-    assert frame.isna().any(axis=None)
+    found = pd.json_normalize(together)
+    assert np.array_equal(found.filter(like="score").squeeze(), scores)
+    assert found["decision"].tolist() == release.decide(each.inputs, scores).tolist()
+    assert each.inputs.isna().any(axis=None)
 
 
 def test_the_requests_that_the_guide_shows_are_answered(client: TestClient) -> None:

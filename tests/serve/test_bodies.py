@@ -15,6 +15,8 @@ NESTED = "[" * 100_000 + "]" * 100_000
         ("{", "application/json", 400, "no JSON"),
         ('{"year": NaN}', "application/json", 400, "no JSON"),
         ('{"year": Infinity}', "application/json", 400, "no JSON"),
+        ('[{"more": NaN}]', "application/json", 400, "no JSON"),
+        ("[-Infinity]", "application/json", 400, "no JSON"),
         (NESTED, "application/json", 400, "no JSON"),
         ("\xff\xfe", "application/json", 400, "no JSON"),
         ("null", "application/json", 422, "Send an object"),

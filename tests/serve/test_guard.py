@@ -3,13 +3,14 @@
 import asyncio
 import json
 import logging
-from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from ml_workflow.serve.app import Limits, application
+from ml_workflow.serve import guard
+from ml_workflow.serve.app import application
 from ml_workflow.serve.keys import keys_from
 from ml_workflow.serve.model import Model
 from ml_workflow.serve.rows import Row
@@ -50,8 +51,11 @@ def test_a_key_opens_what_its_scopes_say(
 
 
 @pytest.mark.parametrize("sent", ["declared", "in pieces"])
-def test_a_body_that_is_too_large_is_refused(home: Home, row: Row, sent: str) -> None:
-    client, body = TestClient(application(home.live, [], Limits(body=2000))), b" " * 3000
+def test_a_body_that_is_too_large_is_refused(
+    client: TestClient, row: Row, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LARGEST", 2000)
+    body = b" " * 3000
     content = body if sent == "declared" else iter([body[:1500], body[1500:]])
     answer = client.post("/predict", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 413 and "larger than 2,000 bytes" in answer.json()["detail"]
@@ -82,9 +86,7 @@ def test_a_fault_of_ours_is_said_without_its_text(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fails(*_: Any) -> None:
-        raise ValueError("Biscoe is the island")
-
+    fails = Mock(side_effect=ValueError("Biscoe is the island"))
     monkeypatch.setattr(Model, "decide", fails)
     with caplog.at_level(logging.INFO, "ml_workflow.serve"):
         answer = client.post("/predict", json=row)
@@ -93,30 +95,13 @@ def test_a_fault_of_ours_is_said_without_its_text(
 
 
 def test_a_client_that_hangs_up_is_no_fault_of_ours(
-    guarded: FastAPI, caplog: pytest.LogCaptureFixture
+    api: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    headers = {
-        b"authorization": f"Bearer {ADMIN}".encode(),
-        b"content-type": b"application/json",
-        b"content-length": b"100",
-    }
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/predict",
-        "query_string": b"",
-        "headers": list(headers.items()),
-    }
-    sent = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
+    kind = (b"content-type", b"application/json")
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
+    scope |= {"headers": [kind]}
+    receive, send = AsyncMock(return_value={"type": "http.disconnect"}), AsyncMock()
     with caplog.at_level(logging.INFO):
-        asyncio.run(guarded(scope, receive, send))
-    assert sent == [] and "fault" not in caplog.text
+        asyncio.run(api(scope, receive, send))
+    assert not send.called and "fault" not in caplog.text
     assert json.loads(caplog.messages[-1])["status"] == 499

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ml_workflow.data.columns import ABSENT, Column
-from ml_workflow.serve.rows import Breach, Field, Row
-from tests.serve.conftest import Home, as_rows
+from ml_workflow.serve.rows import Breach, Field, Row, as_rows
+from tests.serve.conftest import Home
 
 VALUES = [None, "", "5", "Biscoe", "2020-02-29", -1, 5.5, 1e300, True, ABSENT]
 
@@ -27,31 +27,17 @@ def test_a_row_has_the_faults_that_its_table_has(home: Home, row: Row, value: An
         assert read in ([wrong], None) and (read is None or not faults)
 
 
-def test_many_rows_are_read_at_once_where_all_are_sound(home: Home, row: Row) -> None:
-    schema = home.live.model.rows
-    assert schema.read(json.dumps([row, row]).encode()) == [row, row]
-    for raw in (json.dumps(row), json.dumps([row, {}]), '[{"more": NaN}]', "[-Infinity]", "["):
-        assert schema.read(raw.encode()) is None
-    assert [breach.row for breach in schema.breaches([row, {}, row])] == [1] * len(row)
-
-
-def test_a_frame_is_typed_as_the_release_was_fitted(each: Home) -> None:
-    schema = each.live.model.rows
-    names = [field.name for field in schema.fields]
-    holdout = each.holdout[names]
-    pd.testing.assert_frame_equal(schema.frame(as_rows(holdout)), holdout)
-    assert schema.frame(as_rows(holdout.head(1))).dtypes.equals(holdout.dtypes)
-
-
 def test_a_column_that_only_the_current_process_names_may_be_left_out(
     homes: dict[str, Home],
 ) -> None:
-    schema = homes["masses"].live.model.rows
+    schema, (row,) = homes["masses"].live.model.rows, as_rows(homes["masses"].inputs.head(1))
     fee = schema.fields[-1]
-    assert (fee.name, fee.required, fee.example) == ("fee", False, 1.5)
-    row = as_rows(homes["masses"].holdout.head(1))[0]
-    assert list(schema.breaches([{k: v for k, v in row.items() if k != "fee"}])) == []
+    assert (fee.name, fee.required, fee.example, row.pop("fee")) == ("fee", False, 1.5, 1.5)
+    assert list(schema.breaches([row])) == []
     assert list(schema.breaches([row | {"fee": "much"}])) == [Breach(0, "fee", "is number")]
+
+
+def test_no_value_of_a_private_column_is_shown(homes: dict[str, Home]) -> None:
     private = {field.name: field for field in homes["sexes"].live.model.rows.fields}
     assert private["fee"].example is private["island"].example is None
     assert private["fee"].dtype == "float64"

@@ -1,23 +1,15 @@
 """A decisions database of each kind, and what is written to it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from ml_workflow.store.database import open_decisions
-from ml_workflow.store.decisions import Decision, Request
-from ml_workflow.store.schema import decisions
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a new, empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/decisions.db"
-    return str(request.getfixturevalue("postgres")())
+from ml_workflow.store.decisions import Decision, Exposure, Request
+from ml_workflow.store.experiments import Experiment, add_experiment
+from ml_workflow.store.schema import decisions, experiments
 
 
 @pytest.fixture
@@ -37,6 +29,13 @@ def decided(unit: str = "u", **more: Any) -> Decision:
 def request(*units: str, key: str = "", body: str = "body") -> Request:
     """A request for decisions of these units."""
     return Request([decided(unit) for unit in units], key, body)
+
+
+def exposed(engine: sa.Engine, *units: str, arm: str = "new") -> list[Exposure]:
+    """Exposures of units in the experiment `e`, which is there or added."""
+    if not count(engine, experiments):
+        add_experiment(engine, Experiment("e", "credit", "in", "arm", [], {}))
+    return [Exposure("e", unit, arm, arm, 1, 1.0) for unit in units]
 
 
 def count(engine: sa.Engine, table: sa.Table = decisions) -> int:

@@ -18,6 +18,7 @@ def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place.mkdir()
     with closing(sqlite3.connect(place / "d.db")) as connection:
         connection.executescript("create table t (a int); insert into t values (1), (2)")
+    monkeypatch.setenv("SECRET_WORD", "hunter2")
     monkeypatch.setenv("SECRET_PLACE", str(place))
     monkeypatch.setenv("SECRET_URL", f"sqlite:///{place}/d.db")
 
@@ -33,27 +34,20 @@ def test_a_secret_address_opens_the_database(uri: str, secrets: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "query"),
+    ("uri", "sentence"),
     [
-        ("${SECRET_URL}", "select * from nowhere"),
-        ("sqlite:///${SECRET_PLACE}/d.db", "selct"),
-        ("sqlite:///${SECRET_PLACE}/none/d.db", "select 1"),
+        ("${SECRET_URL}", "did not answer the query"),
+        ("sqlite:///${SECRET_PLACE}/d.db", "did not answer the query"),
+        ("sqlite:///${SECRET_PLACE}/none/d.db", "did not answer the query"),
+        ("${SECRET_PLACE}", "is no database URL"),
+        ("${SECRET_WORD}://x", "is no database URL"),
+        ("sqlite://u:${SECRET_WORD}@h:port/x", "is no database URL"),
     ],
 )
-def test_a_refusal_does_not_give_the_secret_away(uri: str, query: str, secrets: None) -> None:
-    with pytest.raises(Refusal, match="SECRET_") as refused:
-        answer(uri, query)
-    assert "hunter2" not in str(refused.value)
-
-
-@pytest.mark.parametrize("url", ["hunter2://x", "://hunter2", "sqlite://u:hunter2@h:port/x"])
-def test_a_secret_that_is_no_address_is_refused_and_not_shown(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SECRET_URL", url)
-    with pytest.raises(Refusal, match=r"\$\{SECRET_URL\} is no database URL") as refused:
-        answer("${SECRET_URL}", "select 1")
-    assert "hunter2" not in str(refused.value)
+def test_a_refusal_does_not_give_the_secret_away(uri: str, sentence: str, secrets: None) -> None:
+    with pytest.raises(Refusal, match=sentence) as refused:
+        answer(uri, "select * from nowhere")
+    assert uri in str(refused.value) and "hunter2" not in str(refused.value)
 
 
 def test_what_a_database_says_is_shown_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,8 @@ from alembic.migration import MigrationContext
 
 from ml_workflow.errors import Refusal
 from ml_workflow.store import database, schema
-from ml_workflow.store.committer import write
 from ml_workflow.store.database import Unavailable, connect, fault_of, migrate, open_decisions
-from ml_workflow.store.decisions import Exposure, Outcome, Request, read_decision, write_outcomes
+from ml_workflow.store.decisions import Outcome, Request, read_decision, write, write_outcomes
 from tests.conftest import PASSWORD
 from tests.store.conftest import count, decided, request
 
@@ -23,10 +22,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WAIT", 1.0)
 
 
-def test_a_sound_database_is_ready_and_the_question_leaves_nothing(engine: sa.Engine) -> None:
-    assert [fault_of(engine), fault_of(engine), count(engine, schema.requests)] == ["", "", 0]
-
-
 def test_a_database_that_is_down_gives_every_caller_one_sentence(
     tmp_path: Path, impatient: None
 ) -> None:
@@ -34,7 +29,6 @@ def test_a_database_that_is_down_gives_every_caller_one_sentence(
     assert "does not answer" in fault_of(down) and PASSWORD not in fault_of(down)
     for call in (
         lambda: write(down, [request("u")]),
-        lambda: write(down, [[Exposure("e", "u", "a", "a", 1, 1.0)]]),
         lambda: write_outcomes(down, [Outcome(1.0, 1.0, 1.0, "d")]),
         lambda: read_decision(down, "d"),
     ):
@@ -76,17 +70,13 @@ def test_a_full_sqlite_keeps_what_it_has_and_none_of_what_does_not_fit(tmp_path:
 
     @sa.event.listens_for(engine, "begin")
     def limit(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("PRAGMA max_page_count = 40")
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # beyond those that are there
 
     with pytest.raises(Unavailable, match="is full: make room"):
         write(engine, [request("small"), large])
-    assert count(engine) == 1
+    assert "is full: make room" in fault_of(engine) and count(engine) == 1
     write(engine, [request("small")])
     assert count(engine) == 2
-    with database.writing(engine) as connection:  # SQLite takes the pages that are there
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")
-    sa.event.remove(engine, "begin", limit)
-    assert "is full: make room" in fault_of(engine)
 
 
 def test_a_read_only_postgresql_is_told(postgres: Callable[[], str]) -> None:
@@ -96,8 +86,6 @@ def test_a_read_only_postgresql_is_told(postgres: Callable[[], str]) -> None:
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     engine.dispose()
     assert "is read-only" in fault_of(engine)
-    with pytest.raises(Unavailable, match="is read-only"):
-        write(engine, [request("u")])
 
 
 def test_a_user_without_rights_is_told_which_are_missing(postgres: Callable[[], str]) -> None:
@@ -109,17 +97,17 @@ def test_a_user_without_rights_is_told_which_are_missing(postgres: Callable[[], 
         open_decisions(url.replace("//tester:", "//guest:"))
 
 
-def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [("d.db", "is no SQLite database"), ("d.db/d.db", "check that its folder exists")],
+)
+def test_a_file_that_is_no_database_is_told_and_left_as_it_is(
+    tmp_path: Path, path: str, sentence: str
+) -> None:
     (tmp_path / "d.db").write_text("accounts of 2019\n" * 100)
-    with pytest.raises(Unavailable, match="is no SQLite database"):
-        open_decisions(f"sqlite:///{tmp_path}/d.db")
+    with pytest.raises(Unavailable, match=sentence):
+        open_decisions(f"sqlite:///{tmp_path}/{path}")
     assert (tmp_path / "d.db").read_text() == "accounts of 2019\n" * 100
-
-
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(Unavailable, match="check that its folder exists and may be written"):
-        open_decisions(f"sqlite:///{tmp_path}/file/d.db")
 
 
 @pytest.mark.parametrize("url", ["mysql://a:b@c/d", "nonsense", "sqlite://", "${NOT_SET_HERE}"])
@@ -137,14 +125,21 @@ def test_the_secret_of_the_environment_stays_there(
     assert "not-the-password" not in str(told.value) and "tester" not in str(told.value)
 
 
-def test_tables_of_another_program_are_left_alone(url: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("accounts AS SELECT 1 AS id", "has no tables of this program"),
+        ("alembic_version AS SELECT 'v99' AS version_num", "v99, which this program does not know"),
+    ],
+)
+def test_tables_of_another_program_are_left_alone(url: str, table: str, sentence: str) -> None:
     other = connect(url)
     with database.writing(other) as connection:
-        connection.exec_driver_sql("CREATE TABLE accounts (id integer)")
+        connection.exec_driver_sql(f"CREATE TABLE {table}")
     for reach in (lambda: open_decisions(url), lambda: migrate(other)):
-        with pytest.raises(Refusal, match="has no tables of this program"):
+        with pytest.raises(Refusal, match=sentence):
             reach()
-    assert sa.inspect(other).get_table_names() == ["accounts"]
+    assert sa.inspect(other).get_table_names() == [table.split()[0]]
     other.dispose()
 
 
@@ -152,28 +147,12 @@ def test_many_that_find_an_empty_database_make_it_once(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:  # each with connections of its own, as processes have
         engines = list(pool.map(open_decisions, [url] * 8))
     assert {fault_of(engine) for engine in engines} == {""}
+    assert count(engines[0], schema.requests) == 0, "the question leaves nothing"
     for engine in engines:
         engine.dispose()
 
 
-def differences(engine: sa.Engine) -> list[object]:
-    """Where the tables are not those that the program declares."""
-    with engine.connect() as connection:
-        compared = {"compare_type": True, "compare_server_default": True}
-        context = MigrationContext.configure(connection, opts=compared)
-        return list(compare_metadata(context, schema.metadata))
-
-
-def test_a_database_of_a_newer_program_is_told(engine: sa.Engine, url: str) -> None:
-    with database.writing(engine) as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v99'")
-    assert "at the migration v99, which this program does not know" in fault_of(engine)
-    with pytest.raises(Refusal, match="does not know"):
-        migrate(engine)
-
-
 def test_an_older_database_is_told_and_migrated_with_its_rows(engine: sa.Engine, url: str) -> None:
-    assert differences(engine) == []
     write(engine, [request("u")])
     with database.writing(engine) as connection:
         for step in (
@@ -186,4 +165,8 @@ def test_an_older_database_is_told_and_migrated_with_its_rows(engine: sa.Engine,
     with pytest.raises(Unavailable, match=r"migration v1.* needs v2: run `ml-workflow experiment"):
         open_decisions(url)
     migrate(engine)
-    assert (fault_of(engine), count(engine), differences(engine)) == ("", 1, [])
+    assert (fault_of(engine), count(engine)) == ("", 1)
+    with engine.connect() as connection:
+        compared = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=compared)
+        assert compare_metadata(context, schema.metadata) == [], "what the program declares"

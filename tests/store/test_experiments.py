@@ -6,8 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
-from ml_workflow.store.committer import write
-from ml_workflow.store.decisions import Exposure, Outcome, Request, write_outcomes
+from ml_workflow.store.decisions import Exposure, Outcome, Request, write, write_outcomes
 from ml_workflow.store.experiments import (
     Experiment,
     Progress,
@@ -40,9 +39,7 @@ def test_a_task_has_one_experiment_at_a_time_and_a_name_is_used_once(engine: sa.
 def test_progress_counts_by_phase_and_arm_without_counting_twice(engine: sa.Engine) -> None:
     add_experiment(engine, SPRING)
     units = {"u": ("new", 1), "v": ("new", 1), "w": ("old", 1), "x": ("new", 2)}
-    write(
-        engine, [[Exposure("spring", unit, arm, arm, n, 1.0) for unit, (arm, n) in units.items()]]
-    )
+    write(engine, [Exposure("spring", unit, arm, arm, n, 1.0) for unit, (arm, n) in units.items()])
     own = [decided(unit, experiment="spring") for unit in ("u", "u", "w")]
     write(engine, [Request(own), Request([decided("u"), decided("elsewhere")])])
     outcomes = [Outcome(float(n), 20.0, 20.0, own[0].id) for n in range(3)]

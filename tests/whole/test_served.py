@@ -8,8 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ml_workflow.serve.app import application
+from ml_workflow.serve.rows import as_rows
 from tests.conftest import newest, workflow
-from tests.serve.conftest import as_rows, home_of
+from tests.serve.conftest import home_of
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,7 @@ def test_each_holdout_row_is_scored_and_decided_as_in_the_notebook(
         run = newest(env)
     home = home_of(run, task, tmp_path)
     scores = pd.read_parquet(run / "files" / "scores.parquet")
-    schema, client = home.live.model.rows, TestClient(application(home.live, []))
-    rows = as_rows(home.holdout[[field.name for field in schema.fields]])
+    rows, client = as_rows(home.inputs), TestClient(application(home.live, []))
     together = [
         one
         for start in range(0, len(rows), 5000)
