@@ -52,17 +52,15 @@ def test_delays_are_counted_by_hour(store: Store) -> None:
     [
         (["current"], "the arm release is empty, current has 1,000 units: look at the weights"),
         ([], "has no exposures"),
+        (["current", "green"], r"arm 'green' \(1,000 units\): arms are current and release; name"),
     ],
 )
-def test_arms_without_units_are_refused(store: Store, arms: list[str], sentence: str) -> None:
+def test_arms_that_cannot_be_compared_are_refused(
+    store: Store, arms: list[str], sentence: str
+) -> None:
     frame = traffic()
+    if "green" in arms:
+        frame = frame.replace({"arm": {"release": "green"}})
     evidence = store(frame[frame["arm"].isin(arms)])
     with pytest.raises(Refusal, match=sentence):
         sum_by_day(evidence, 0.0)
-
-
-def test_arms_of_other_names_are_refused(store: Store) -> None:
-    frame = traffic(20).replace({"arm": {"release": "green"}})
-    said = r"has the arm 'green' \(10 units\): arms are current and release; name them by"
-    with pytest.raises(Refusal, match=said):
-        sum_by_day(store(frame), 0.0)

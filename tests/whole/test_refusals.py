@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.conftest import ROOT, called, surroundings, workflow
+from tests.conftest import ROOT, called, surroundings
 
 PENGUINS: dict[str, Any] = yaml.safe_load(
     (ROOT / "tasks" / "penguins.yaml").read_text(encoding="utf-8")
@@ -47,24 +47,12 @@ def source(**keys: str) -> dict[str, Any]:
     return changed(PENGUINS, sources=[{"name": "other", **keys}])
 
 
-READS = {
-    "read_csv": "(select count(*) from read_csv('/etc/passwd'))",
-    "read_text over lines": "read_text\n('/etc/passwd')",
-    "glob": "glob('/etc/*')",
-    "a subquery in comments": "(sel/**/ect 'Gentoo')",
-    "a second statement": "'Gentoo') as v; copy examples to '/tmp/copied.csv'; select ('Gentoo'",
-    "an unfinished bracket": "'Gentoo') as value from examples union all (select 'x'",
-    "attach": "attach '/tmp/other.db'",
-    "current_setting": "current_setting('home_directory')",
-    "getenv": "getenv('HOME')",
-}
 FAULTS: dict[str, Wrong] = {
     "unknown task": Wrong(["run", "pengins"], "'penguins'"),
     "unknown task, nothing near": Wrong(["run", "xyzzy"], "credit, penguins"),
     "no YAML": Wrong("name: [credit", "line"),
     "not a mapping": Wrong("- name: credit", "must be a mapping"),
     "bytes that are no text": Wrong("name: \x01", "is not YAML"),
-    "unknown key": Wrong(changed(PENGUINS, qestion="?"), "'question'"),
     "unknown key within": Wrong(changed(PENGUINS, target__colunm="x"), "'column'"),
     "missing key": Wrong({k: v for k, v in PENGUINS.items() if k != "unit"}, "'unit'"),
     "a kind that there is not": Wrong(changed(PENGUINS, target__kind="multi"), "target.kind"),
@@ -96,13 +84,7 @@ FAULTS: dict[str, Wrong] = {
     "unknown column in the rule": Wrong(
         decided("case when bil_length_mm > 3 then 'Gentoo' else 'Adelie' end"), "'bill_length_mm'"
     ),
-    "unknown column in a value": Wrong(
-        changed(PENGUINS, value__matrix__Adelie__Adelie="body_mas_g / 100"), "'body_mass_g'"
-    ),
     "an aggregate": Wrong(decided("max(species)"), "sums up"),
-    "an aggregate in a value": Wrong(
-        changed(PENGUINS, value__matrix__Adelie__Adelie="avg(body_mass_g)"), "sums up"
-    ),
     "no expression": Wrong(decided("when Gentoo then"), "current_process.decide"),
     "a decision that there is not": Wrong(decided("'Gentooo'"), "Gentooo"),
     "matrix without a class": Wrong(
@@ -127,10 +109,10 @@ FAULTS: dict[str, Wrong] = {
         ["run", "data/penguins.csv.gz", "--target", "specie"], "'species'"
     ),
     "check of a wrong task": Wrong(["check", "pengins"], "'penguins'"),
-    **{
-        f"reads by {name}": Wrong(decided(text), "current_process.decide")
-        for name, text in READS.items()
-    },
+    "a rule that writes": Wrong(
+        decided("'Gentoo') as v; copy examples to '/tmp/copied.csv'; select ('Gentoo'"),
+        "current_process.decide",
+    ),
 }
 TABLES = {
     "header.csv": b"species,island\n",
@@ -172,15 +154,7 @@ def test_what_is_wrong_is_refused_in_a_sentence(name: str, folder: Path, tmp_pat
     assert (done.returncode, done.stdout) == (2, ""), done
     assert says in one_sentence(done.stderr)
     assert not list((tmp_path / "reports").glob("*"))
-    assert not Path("/tmp/copied.csv").exists() and not Path("/tmp/other.db").exists()
-
-
-def test_a_refusal_is_the_same_in_a_process_of_its_own(tmp_path: Path) -> None:
-    env = surroundings(tmp_path)
-    done = workflow("run", "penguins", "-p", "fold=3", env=env)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "'folds'" in one_sentence(done.stderr)
-    assert not (tmp_path / "reports").exists()
+    assert not Path("/tmp/copied.csv").exists()
 
 
 MOUNTED = """

@@ -57,11 +57,7 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 REFUSED = {
     "three rows": (csv(plain().head(3)), "only .* examples|at least"),
-    "one class": (csv(plain(t=[1] * SIZE)), "nothing to predict"),
-    "names that repeat": (b"x,x,t\n" + b"1,2,0\n2,3,1\n" * 40, "more than one column named 'x'"),
     "a target that is missing": (csv(plain(t=[None] * SIZE)), "nothing to predict"),
-    "no such target": (csv(plain().rename(columns={"t": "tt"})), "column 't'.*Did you mean 'tt'"),
-    "no rows": (b"x,t\n", "no rows"),
     "an empty file": (b"", "empty"),
     "no table": (b"\x00\x01\x02" * 100, "cannot be read|no column"),
 }
@@ -85,93 +81,69 @@ def test_a_table_that_teaches_nothing_is_refused_in_one_sentence(
     assert re.search(words, done.stderr), done.stderr
 
 
-class Awkward:
-    """The awkward table in a database that a secret leads to: stopped by a gate, then forced."""
-
-    def __init__(self, folder: Path, project: Path) -> None:
-        place = folder / SECRET
-        place.mkdir()
-        with closing(sqlite3.connect(place / "noise.db")) as connection:
-            awkward().to_sql("noise", connection, index=False)
-        env = surroundings(folder) | {"NOISE_FOLDER": str(place)}
-        uri, query = "sqlite:///${NOISE_FOLDER}/noise.db", "select * from noise"
-        words = ["task", uri, "--query", query, "--target", "t"]
-        self.drafted = called(*words, env=env, cwd=project)
-        with (project / "tasks" / "noise.yaml").open("a") as task:
-            task.write("private: [name, iban]\n")
-        self.stopped = workflow("run", "noise", *SHORT, env=env, cwd=project)
-        self.stop = newest(env)
-        self.forced = workflow("run", "noise", "--force", *SHORT, env=env, cwd=project)
-        self.force = newest(env)
-        self.console = "".join(
-            done.stdout + done.stderr for done in (self.drafted, self.stopped, self.forced)
-        )
-
-
 @pytest.fixture(scope="module")
-def noise(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Awkward:
-    return Awkward(tmp_path_factory.mktemp("noise"), project)
+def noise(tmp_path_factory: pytest.TempPathFactory, project: Path) -> tuple[Path, str]:
+    """A forced run of the awkward table, in a database that a secret leads to, and what it said."""
+    folder = tmp_path_factory.mktemp("noise")
+    (folder / SECRET).mkdir()
+    with closing(sqlite3.connect(folder / SECRET / "noise.db")) as connection:
+        awkward().to_sql("noise", connection, index=False)
+    env = surroundings(folder) | {"NOISE_FOLDER": str(folder / SECRET)}
+    uri, query = "sqlite:///${NOISE_FOLDER}/noise.db", "select * from noise"
+    drafted = called("task", uri, "--query", query, "--target", "t", env=env, cwd=project)
+    with (project / "tasks" / "noise.yaml").open("a") as task:
+        task.write("private: [name, iban]\n")
+    forced = workflow("run", "noise", "--force", *SHORT, env=env, cwd=project)
+    said = "".join(done.stdout + done.stderr for done in (drafted, forced))
+    assert forced.returncode == 3, said
+    return newest(env), said
 
 
-def test_a_gate_that_says_stop_ends_the_run_with_three(noise: Awkward) -> None:
-    assert (noise.stopped.returncode, noise.stopped.stderr) == (3, ""), noise.console
-    run = record(noise.stop)
-    statuses = [stage["status"] for stage in run["stages"]]
-    assert run["outcome"] == "stop" and statuses == ["done", "stopped"] + ["pending"] * 4
-    assert run["stages"][1]["verdict"]["answer"] in noise.stopped.stdout
-
-
-def test_a_forced_run_of_an_awkward_table_comes_to_its_end_with_three(noise: Awkward) -> None:
-    assert noise.forced.returncode == 3, noise.console
-    run = record(noise.force)
-    statuses = [stage["status"] for stage in run["stages"]]
-    assert run["outcome"] == "stop" and set(statuses) <= {"done", "reused"}
-    card = json.loads((noise.force / "files" / "dataset.json").read_text())
+def test_a_forced_run_of_an_awkward_table_comes_to_its_end(noise: tuple[Path, str]) -> None:
+    run, _ = noise
+    assert record(run)["outcome"] == "stop"
+    assert [stage["status"] for stage in record(run)["stages"]] == ["done"] * 6
+    card = json.loads((run / "files" / "dataset.json").read_text())
     assert card["leaks"] == [] and card["examples"] < SIZE
-    scores = pd.read_parquet(noise.force / "files" / "scores.parquet")
+    scores = pd.read_parquet(run / "files" / "scores.parquet")
     current = [f"current_{kind}" for kind in ("score", "decision", "value")]
     assert list(scores.columns[:5]) == ["unit", "outcome", *current]
     assert set(scores["release_decision"]) <= {"act", "leave"}
 
 
-def test_secrets_stay_in_the_environment_and_names_are_text(noise: Awkward) -> None:
-    runs = [path for folder in (noise.stop, noise.force) for path in folder.rglob("*")]
-    files = [path for path in runs if path.is_file()]
-    assert len(files) > 30 and SECRET not in noise.console
-    for path in [*files, noise.stop.parent / "index.html"]:
-        assert SECRET.encode() not in path.read_bytes(), path
-        if path.suffix == ".html":
-            assert SCRIPT.encode() not in path.read_bytes(), path
-    assert "${NOISE_FOLDER}" in (noise.force / "files" / "task.yaml").read_text()
-
-
-def test_private_values_are_in_no_page_log_or_record(noise: Awkward) -> None:
-    suffixes = (".html", ".ipynb", ".json", ".yaml")
-    pages = [path for path in noise.force.rglob("*") if path.suffix in suffixes]
-    assert len([path for path in pages if path.suffix == ".html"]) == 7  # the stages and the run
-    texts = {path.name: path.read_text(encoding="utf-8") for path in pages}
-    for name, text in (texts | {"console": noise.console}).items():
+def test_secrets_and_private_values_are_nowhere_and_names_are_text(noise: tuple[Path, str]) -> None:
+    run, said = noise
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert len(files) > 30 and SECRET not in said
+    texts = {"console": said}
+    for path in [*files, run.parent / "index.html"]:
+        content = path.read_bytes()
+        assert SECRET.encode() not in content, path
+        if path.suffix in (".html", ".ipynb", ".json", ".yaml"):
+            texts[str(path)] = content.decode("utf-8")
+    pages = [text for name, text in texts.items() if name.endswith(".html")]
+    assert len(pages) == 8 and SCRIPT not in "".join(pages)  # of stages, run and all runs
+    for name, text in texts.items():
         assert not re.findall(r"Confidential-\d{4}|DE\d{8}77", text), name
+    assert "${NOISE_FOLDER}" in (run / "files" / "task.yaml").read_text()
     for stage in STAGES:
-        assert_stands_alone(noise.force / f"{stage}.html")
+        assert_stands_alone(run / f"{stage}.html")
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "xlsx", "folder", "csv"])
 def test_other_forms_of_a_table_are_drafted_alike(form: str, project: Path, tmp_path: Path) -> None:
     frame = plain(when=pd.date_range("2025-01-01", periods=SIZE, freq="h"))
-    path = tmp_path / f"form-{form}"
+    path = tmp_path / f"form-{form}{'' if form == 'folder' else f'.{form}'}"
     if form == "folder":
         path.mkdir()
-        frame.head(200).to_csv(path / "1.csv", index=False)
-        frame.tail(200).to_csv(path / "2.csv", index=False)
+        for number, part in enumerate((frame.head(200), frame.tail(200))):
+            part.to_csv(path / f"{number}.csv", index=False)
+    elif form == "jsonl":
+        frame.to_json(path, orient="records", lines=True, date_format="iso")
+    elif form == "csv":
+        frame.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
     else:
-        path = path.with_suffix(f".{form}")
-        {
-            "parquet": frame.to_parquet,
-            "jsonl": lambda p: frame.to_json(p, orient="records", lines=True, date_format="iso"),
-            "xlsx": lambda p: frame.to_excel(p, index=False),
-            "csv": lambda p: frame.to_csv(p, index=False, sep=";", encoding="utf-8-sig"),
-        }[form](path)
+        frame.to_parquet(path) if form == "parquet" else frame.to_excel(path, index=False)
     done = called("task", str(path), "--target", "t", env=surroundings(tmp_path), cwd=project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "by: time" in (project / "tasks" / f"form-{form}.yaml").read_text()
