@@ -40,12 +40,6 @@ def test_uncertain_inputs_widen_the_interval() -> None:
     assert wide.upper - wide.lower > 1.2 * (narrow.upper - narrow.lower)
 
 
-def test_no_effect_never_pays_back_and_is_a_loss() -> None:
-    result = return_on(0.0, **CREDIT)
-    assert result.payback_months.estimate == float("inf")
-    assert result.chance_of_loss == 1
-
-
 def test_the_worth_of_an_effect_has_a_return_where_costs_are_stated() -> None:
     task = read_task(task_path("penguins"))
     effect = effect_of(sums_of([0.0, 1.0, 2.0]), sums_of([0.0, 1.0, 2.0]))
