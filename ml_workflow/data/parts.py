@@ -92,13 +92,6 @@ def parquet_files(source: Path) -> list[Path]:
     return files
 
 
-def read(source: Path) -> pd.DataFrame:
-    """A whole table in memory, as steps see it."""
-    table = table_of(source)
-    batches = [batch for chunk in table.chunks() for batch in table.batches(chunk)]
-    return frame_of(pa.Table.from_batches(batches, table.schema), table)
-
-
 def frame_of(rows: pa.RecordBatch | pa.Table, table: Table) -> pd.DataFrame:
     """Rows for pandas with the types that the whole table has there, whatever these rows lack."""
     frame = rows.to_pandas(use_threads=False)

@@ -7,27 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ml_workflow.data.steps import Function, alike_first
-
-
-def wide() -> Function:
-    """One row a unit: needs all rows of a unit, in their order."""
-
-    def together(rows: pd.DataFrame) -> pd.DataFrame:
-        placed = rows.assign(place=rows.groupby("unit").cumcount().map("late_{}".format))
-        return placed.pivot(index="unit", columns="place", values="late").reset_index()
-
-    return together
-
-
-def features() -> Function:
-    """The greatest of a row's columns."""
-    return lambda rows: rows.assign(worst=rows.filter(like="late").max(axis=1))
-
-
-def scores() -> Function:
-    """A number for each row."""
-    return alike_first(lambda rows: rows[["unit"]].assign(score=rows["worst"] / 7))
+from ml_workflow.data.steps import Function
 
 
 def running() -> Function:

@@ -53,6 +53,11 @@ def test_a_source_from_after_the_decision_gives_the_target_and_no_input(tmp_path
     assert "reason" not in frame and "left" not in inputs(task, frame)
 
 
+def test_a_column_to_exclude_that_the_table_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"exclude\[0\] is 'agee', .*'age'"):
+        examples(task_of(tmp_path, exclude=["agee"]))
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -89,17 +94,3 @@ def test_keys_and_times_that_do_not_fit_are_refused(
     PAYMENTS.assign(**broken).to_parquet(tmp_path / "payments.parquet")
     with pytest.raises(Refusal, match=words):
         examples(task)
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"exclude": ["agee"]}, r"exclude\[0\] is 'agee', .*'age'"),
-        ({"target": {"column": "gone", "kind": "regression"}}, "target.column is 'gone'"),
-    ],
-)
-def test_columns_that_the_table_does_not_have_are_refused(
-    more: dict[str, Any], words: str, tmp_path: Path
-) -> None:
-    with pytest.raises(Refusal, match=words):
-        examples(task_of(tmp_path, **more))

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from ml_workflow.data.parts import parquet_files, read
+from ml_workflow.data.parts import parquet_files
 from ml_workflow.data.steps import Done, Step, alike_first, query, run
 from ml_workflow.errors import Refusal
 from tests.conftest import ROOT
@@ -34,17 +34,6 @@ def write(frame: pd.DataFrame, folder: Path, files: int, group: int) -> Path:
     for number, rows in enumerate(np.array_split(np.arange(len(frame)), files)):
         frame.iloc[rows].to_parquet(folder / f"{number}.parquet", index=False, row_group_size=group)
     return folder
-
-
-def test_steps_on_a_cluster_give_the_rows_of_pandas(scheduler: str, tmp_path: Path) -> None:
-    months = pd.DataFrame({"unit": np.tile(np.arange(3_000), 6)}).sample(frac=1, random_state=0)
-    expected = months.assign(late=np.random.default_rng(0).integers(-2, 9, len(months)))
-    source = write(expected, tmp_path / "months", 5, 1_000)
-    for name, unit in (("wide", "unit"), ("features", None), ("scores", None)):
-        step = Step(getattr(functions, name), unit=unit)
-        run(step, source, tmp_path / name, scheduler, at_once=1_500)
-        source, expected = tmp_path / name, by_unit(step(expected)).rename_axis(columns=None)
-        pd.testing.assert_frame_equal(by_unit(pd.read_parquet(source)), expected, check_exact=True)
 
 
 def test_rows_that_are_alike_first_change_nothing_but_the_time() -> None:
@@ -112,7 +101,7 @@ def test_a_worker_process_that_dies_takes_no_part_with_it(values: Path, tmp_path
     mark, step = tmp_path / "died", Step(functions.dies_once, (str(tmp_path / "died"),))
     done = run(step, values, tmp_path / "out", processes=2, at_once=100)
     assert mark.exists() and done.parts == 12
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out"), read(values))
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out"), pd.read_parquet(values))
 
 
 RUN = """
@@ -166,11 +155,15 @@ def test_parts_of_another_step_or_source_are_never_mixed(values: Path, tmp_path:
         alone(step, values, tmp_path / "out", 500)
 
 
-def test_rows_of_a_unit_come_in_the_order_of_the_source(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["processes", "cluster"])
+def test_rows_of_a_unit_come_in_the_order_of_the_source(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    address = request.getfixturevalue("scheduler") if where == "cluster" else ""
     rng, step = np.random.default_rng(0), Step(functions.running, unit="unit")
     units = rng.choice(["a", "b", "ccc", "é", None], 5_000)
     frame = pd.DataFrame({"unit": units, "value": rng.integers(0, 9, 5_000)})
-    run(step, write(frame, tmp_path / "rows", 3, 300), tmp_path / "out", processes=2, at_once=700)
+    run(step, write(frame, tmp_path / "rows", 3, 300), tmp_path / "out", address, 2, at_once=700)
     pd.testing.assert_frame_equal(by_unit(pd.read_parquet(tmp_path / "out")), by_unit(step(frame)))
 
 
@@ -184,8 +177,8 @@ def test_a_function_sees_the_types_of_the_whole_table(tmp_path: Path) -> None:
     source, step = tmp_path / "rows.parquet", Step(functions.types)
     duckdb.sql(TYPES).write_parquet(str(source), row_group_size=2048)
     alone(step, source, tmp_path / "out", 20)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out"), step(read(source)))
-    pd.testing.assert_frame_equal(read(source), pd.read_parquet(source))
+    seen = step(pd.read_parquet(source))
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out"), seen)
 
 
 def test_parts_whose_columns_differ_in_kind_are_one_table_in_the_end(

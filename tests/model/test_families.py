@@ -4,21 +4,12 @@ import time
 from functools import partial
 
 import numpy as np
+import optuna
 import pytest
 from threadpoolctl import threadpool_limits
 
 from ml_workflow.model.families import FAMILIES, OutOfTime, spaces
 from tests.model.searches import KINDS, NEVER, defaults, search_of
-
-
-class Middle:
-    """A trial that suggests the middle of each range."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
-        return (low * high) ** 0.5 if log else (low + high) / 2
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
-        return (low + high) // 2
 
 
 @threadpool_limits.wrap(limits=1, user_api="openmp")
@@ -32,7 +23,8 @@ def test_a_family_learns(name: str, kind: str) -> None:
     even = np.full((len(outcomes), classes), 1 / max(1, classes))
     constant = search.kind.choose(even, np.full(len(outcomes), mean))
     losses = partial(search.kind.losses, outcomes=outcomes)
-    suggested = {k: span.suggest(Middle(), k) for k, span in spaces(search.shape)[name].items()}
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(0)).ask()
+    suggested = {k: span.suggest(trial, k) for k, span in spaces(search.shape)[name].items()}
     for settings in (defaults(search, name), suggested):
         scores, trees = search.fold_scores(family, settings, fold, NEVER)
         assert losses(scores).mean() < losses(constant).mean() and np.isfinite(scores).all()

@@ -6,7 +6,7 @@ import pytest
 
 from ml_workflow.decision.kinds import kind_of
 from ml_workflow.errors import Refusal
-from ml_workflow.model.fitting import folds_of, halved, scores_of
+from ml_workflow.model.fitting import folds_of, halved
 from tests.decision.tasks import task_of
 
 FRAME = pd.DataFrame({"y": np.arange(24) % 2, "when": np.arange(24)[::-1]})
@@ -32,9 +32,3 @@ def test_half_the_data_is_the_later_half_in_time_order() -> None:
     assert list(later[0][0]) == [5, 6, 7, 8, 9]
     half, test = halved(task_of("binary"), folds, 0)[0]
     assert len(half) == 5 and list(test) == [10, 11]
-
-
-def test_two_columns_of_probabilities_are_one_score() -> None:
-    kind, scores = kind_of(task_of("binary")), np.array([0.25, 0.75])
-    np.testing.assert_array_equal(scores_of(kind.probabilities(scores)), scores)
-    assert scores_of(scores) is scores and scores_of(np.ones((2, 3))).shape == (2, 3)

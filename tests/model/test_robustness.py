@@ -1,4 +1,4 @@
-"""Each way that data breaks is told apart: harmless, caught by contract or monitoring, or missed."""
+"""Each way that data breaks is harmless, caught by contract or monitoring, or missed."""
 
 from ml_workflow.data.corruptions import CORRUPTIONS, NOTHING
 from ml_workflow.model.release import load_release

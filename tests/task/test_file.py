@@ -16,23 +16,10 @@ def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [
-        (b"a: [", "line"),
-        (b"\xff\xfe", "not text"),
-        (b"- a", "mapping"),
-        (b"", "mapping"),
-        (b"a:\n\t- b", "line 2"),
-    ],
-)
-def test_a_file_that_is_no_task_is_refused(content: bytes, fault: str, tmp_path: Path) -> None:
-    (tmp_path / "t.yaml").write_bytes(content)
-    with pytest.raises(Refusal, match=fault):
+def test_what_is_not_text_is_refused_and_no_yaml_tag_runs_code(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(Refusal, match="not text"):
         read_task(tmp_path / "t.yaml")
-
-
-def test_no_yaml_tag_runs_code(tmp_path: Path) -> None:
     code = f"name: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']\n"
     (tmp_path / "t.yaml").write_text(code)
     with pytest.raises(Refusal, match="not YAML"):
@@ -43,8 +30,6 @@ def test_no_yaml_tag_runs_code(tmp_path: Path) -> None:
 def test_a_task_goes_by_name_or_path() -> None:
     file = ROOT / "tasks" / "credit.yaml"
     assert {task_path(name) for name in ("credit", "tasks/credit.yaml", str(file))} == {file}
-    with pytest.raises(Refusal, match="Did you mean 'credit'"):
-        task_path("kredit")
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "tasks").glob("*.yaml")))
