@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
@@ -16,13 +16,6 @@ PENGUINS: dict[str, Any] = yaml.safe_load(
     (ROOT / "tasks" / "penguins.yaml").read_text(encoding="utf-8")
 )
 WITHOUT_MONEY = {**PENGUINS, "value": {}, "current_process": None}
-
-
-class Wrong(NamedTuple):
-    """Words for the command line, or a task file, and what the refusal must say."""
-
-    given: list[str] | str | dict[str, Any]
-    says: str
 
 
 def changed(base: dict[str, Any], **changes: object) -> dict[str, Any]:
@@ -47,69 +40,74 @@ def source(**keys: str) -> dict[str, Any]:
     return changed(PENGUINS, sources=[{"name": "other", **keys}])
 
 
+Wrong = tuple[list[str] | str | dict[str, Any], str]
+"""Words for the command line, or a task file, and what the refusal must say."""
 FAULTS: dict[str, Wrong] = {
-    "unknown task": Wrong(["run", "pengins"], "'penguins'"),
-    "unknown task, nothing near": Wrong(["run", "xyzzy"], "credit, penguins"),
-    "no YAML": Wrong("name: [credit", "line"),
-    "not a mapping": Wrong("- name: credit", "must be a mapping"),
-    "bytes that are no text": Wrong("name: \x01", "is not YAML"),
-    "unknown key within": Wrong(changed(PENGUINS, target__colunm="x"), "'column'"),
-    "missing key": Wrong({k: v for k, v in PENGUINS.items() if k != "unit"}, "'unit'"),
-    "a kind that there is not": Wrong(changed(PENGUINS, target__kind="multi"), "target.kind"),
-    "missing file": Wrong(source(uri="data/nothing.csv"), "data/nothing.csv does not exist"),
-    "missing environment variable": Wrong(
-        source(uri="${NO_SUCH_DATABASE_URL}", query="select 1"), "NO_SUCH_DATABASE_URL"
+    "unknown task": (["run", "pengins"], "'penguins'"),
+    "unknown task, nothing near": (["run", "xyzzy"], "credit, penguins"),
+    "no YAML": ("name: [credit", "line"),
+    "not a mapping": ("- name: credit", "must be a mapping"),
+    "bytes that are no text": ("name: \x01", "is not YAML"),
+    "unknown key within": (changed(PENGUINS, target__colunm="x"), "'column'"),
+    "missing key": ({k: v for k, v in PENGUINS.items() if k != "unit"}, "'unit'"),
+    "a kind that there is not": (changed(PENGUINS, target__kind="multi"), "target.kind"),
+    "missing file": (source(uri="data/nothing.csv"), "data/nothing.csv does not exist"),
+    "missing environment variable": (
+        source(uri="${NO_SUCH_DATABASE_URL}", query="select 1"),
+        "NO_SUCH_DATABASE_URL",
     ),
-    "database without query": Wrong(source(uri="sqlite:///FOLDER/none.db"), "query"),
-    "database that does not answer": Wrong(
-        source(uri="sqlite:///FOLDER/none.db", query="select * from t"), "did not answer"
+    "database without query": (source(uri="sqlite:///FOLDER/none.db"), "query"),
+    "database that does not answer": (
+        source(uri="sqlite:///FOLDER/none.db", query="select * from t"),
+        "did not answer",
     ),
-    "not a table": Wrong(source(uri="FOLDER/notes.pdf"), "no table"),
-    "broken table": Wrong(source(uri="FOLDER/broken.csv.gz"), "cannot be read"),
-    "no rows": Wrong(source(uri="FOLDER/header.csv"), "no rows"),
-    "no bytes": Wrong(source(uri="FOLDER/nothing.csv"), "empty"),
-    "repeated column": Wrong(source(uri="FOLDER/twice.csv"), "more than one column"),
-    "target column absent": Wrong(changed(PENGUINS, target__column="speces"), "'species'"),
-    "positive label absent": Wrong(
+    "not a table": (source(uri="FOLDER/notes.pdf"), "no table"),
+    "broken table": (source(uri="FOLDER/broken.csv.gz"), "cannot be read"),
+    "no rows": (source(uri="FOLDER/header.csv"), "no rows"),
+    "no bytes": (source(uri="FOLDER/nothing.csv"), "empty"),
+    "repeated column": (source(uri="FOLDER/twice.csv"), "more than one column"),
+    "target column absent": (changed(PENGUINS, target__column="speces"), "'species'"),
+    "positive label absent": (
         changed(WITHOUT_MONEY, target={"column": "sex", "kind": "binary", "positive": "other"}),
         "target.positive",
     ),
-    "one outcome only": Wrong(
+    "one outcome only": (
         changed(WITHOUT_MONEY, sources=[{"name": "one", "uri": "FOLDER/one.csv"}]),
         "nothing to predict",
     ),
-    "text for a number": Wrong(
-        changed(WITHOUT_MONEY, target={"column": "species", "kind": "regression"}), "text"
+    "text for a number": (
+        changed(WITHOUT_MONEY, target={"column": "species", "kind": "regression"}),
+        "text",
     ),
-    "unknown column in the rule": Wrong(
-        decided("case when bil_length_mm > 3 then 'Gentoo' else 'Adelie' end"), "'bill_length_mm'"
+    "unknown column in the rule": (
+        decided("case when bil_length_mm > 3 then 'Gentoo' else 'Adelie' end"),
+        "'bill_length_mm'",
     ),
-    "an aggregate": Wrong(decided("max(species)"), "sums up"),
-    "no expression": Wrong(decided("when Gentoo then"), "current_process.decide"),
-    "a decision that there is not": Wrong(decided("'Gentooo'"), "Gentooo"),
-    "matrix without a class": Wrong(
-        changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}), "value.matrix"
+    "an aggregate": (decided("max(species)"), "sums up"),
+    "no expression": (decided("when Gentoo then"), "current_process.decide"),
+    "a decision that there is not": (decided("'Gentooo'"), "Gentooo"),
+    "matrix without a class": (
+        changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}),
+        "value.matrix",
     ),
-    "no dates to split by": Wrong(
-        changed(PENGUINS, split={"by": "time", "column": "island"}), "hold no date"
+    "no dates to split by": (
+        changed(PENGUINS, split={"by": "time", "column": "island"}),
+        "hold no date",
     ),
-    "unknown features": Wrong(changed(PENGUINS, features="paymnt_history"), "'payment_history'"),
-    "misspelt parameter": Wrong(["run", "penguins", "-p", "fold=3"], "'folds'"),
-    "parameter of another type": Wrong(["run", "penguins", "-p", "folds=many"], "a whole number"),
-    "parameter of another stage": Wrong(
-        ["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"
+    "unknown features": (changed(PENGUINS, features="paymnt_history"), "'payment_history'"),
+    "misspelt parameter": (["run", "penguins", "-p", "fold=3"], "'folds'"),
+    "parameter of another type": (["run", "penguins", "-p", "folds=many"], "a whole number"),
+    "parameter of another stage": (["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"),
+    "parameter without a value": (["run", "penguins", "-p", "folds"], "name=value"),
+    "parameter file missing": (["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"),
+    "parameter file no YAML": (["run", "penguins", "-f", "FOLDER/broken.yaml"], "is not YAML"),
+    "unknown stage": (["run", "penguins", "--until", "06"], "stage"),
+    "table without that target": (
+        ["run", "data/penguins.csv.gz", "--target", "specie"],
+        "'species'",
     ),
-    "parameter without a value": Wrong(["run", "penguins", "-p", "folds"], "name=value"),
-    "parameter file missing": Wrong(
-        ["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"
-    ),
-    "parameter file no YAML": Wrong(["run", "penguins", "-f", "FOLDER/broken.yaml"], "is not YAML"),
-    "unknown stage": Wrong(["run", "penguins", "--until", "06"], "stage"),
-    "table without that target": Wrong(
-        ["run", "data/penguins.csv.gz", "--target", "specie"], "'species'"
-    ),
-    "check of a wrong task": Wrong(["check", "pengins"], "'penguins'"),
-    "a rule that writes": Wrong(
+    "check of a wrong task": (["check", "pengins"], "'penguins'"),
+    "a rule that writes": (
         decided("'Gentoo') as v; copy examples to '/tmp/copied.csv'; select ('Gentoo'"),
         "current_process.decide",
     ),
