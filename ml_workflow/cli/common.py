@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,12 +62,13 @@ def enter_project() -> Path:
 
 def check_writable() -> None:
     """Refuse a reports folder that cannot be written, before any work is done."""
+    from tempfile import TemporaryFile
+
     from ..store.run import reports
 
-    probe = reports() / f".probe-{os.getpid()}"
     try:
         reports().mkdir(parents=True, exist_ok=True)
-        with probe.open("wb") as file:
+        with TemporaryFile(dir=reports()) as file:
             file.write(b"\0" * 65536)
             file.flush()
             os.fsync(file.fileno())
@@ -77,9 +77,6 @@ def check_writable() -> None:
             f"The folder {reports()} cannot be written: {error.strerror}. "
             "Choose another by ML_WORKFLOW_REPORTS, or make room."
         ) from None
-    finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
 
 
 def repeat(work: Callable[[], object], every: str, pause: float) -> None:

@@ -81,14 +81,13 @@ class SweepDisplay(Display):
     def __init__(self, total: int) -> None:
         console = Console(highlight=False, soft_wrap=True)
         super().__init__(console, NAME, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.speed_estimate_period = float("inf")  # variants end seldom
+        self.total, self.speed_estimate_period = total, float("inf")  # variants end seldom
         self.bar = self.add_task("preparing", total=total)
 
     def __call__(self, ended: int, record: "Record | None") -> None:
         """Show how many variants have ended, and what came of the one that has just done so."""
         self.update(self.bar, completed=ended)
-        task = self.tasks[0]
-        seconds, total = task.time_remaining, task.total
+        seconds = self.tasks[0].time_remaining
         left = "running" if seconds is None else f"{seconds:.0f} s left"
         self.update(self.bar, description=left)
         if record:
@@ -96,11 +95,11 @@ class SweepDisplay(Display):
             values = " ".join(f"{name}={value}" for name, value in variant.items())
             tail = "" if self.console.is_terminal else f"  ({left})"
             self.console.print(
-                f"{ended:>4}/{total:.0f}  {values}  {last.status}: {last.answer}{tail}",
+                f"{ended:>4}/{self.total}  {values}  {last.status}: {last.answer}{tail}",
                 markup=False,
             )
         elif ended:
-            self.console.print(f"{ended} of {total:.0f} variants are finished from before.")
+            self.console.print(f"{ended} of {self.total} variants are finished from before.")
 
 
 class RowsDisplay(Display):

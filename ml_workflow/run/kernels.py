@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 from uuid import uuid4
 
-import zmq
 from jupyter_client.connect import KernelConnectionInfo, write_connection_file
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
@@ -98,8 +97,6 @@ class Kernels:
     @cached_property
     def manager_class(self) -> type[AsyncKernelManager]:
         """What papermill takes as `kernel_manager_class`."""
-        if not zmq.has("ipc"):
-            return AsyncKernelManager
         manager = WarmManager if self.warm else IpcManager
         return type(manager.__name__, (manager,), {"kernels": self})
 

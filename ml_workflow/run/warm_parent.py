@@ -19,10 +19,9 @@ import sys
 import threading
 import traceback
 import warnings
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import ipykernel_launcher
 import psutil
@@ -76,8 +75,7 @@ def process_control(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value}) was refused")
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """A forked kernel and its lease, the connection on which it was asked for."""
 
     pid: int
@@ -221,29 +219,26 @@ def settle(app: IPKernelApp, cwd: str, env: dict[str, str]) -> None:
     importlib.invalidate_caches()
 
 
-class Stream(io.TextIOBase):
+class Stream:
     """What libraries take for their console: silent here, the notebook's stream in a kernel."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def write(self, text: str) -> int:
-        """Pass it on to what is now sys.stdout or sys.stderr."""
+    def __getattr__(self, method: str) -> Any:
         stream = getattr(sys, self.name)
-        return len(text) if stream is self else stream.write(text)
-
-    def flush(self) -> None:
-        """Flush what is now sys.stdout or sys.stderr."""
-        stream = getattr(sys, self.name)
-        if stream is not self:
-            stream.flush()
+        return getattr(io.StringIO() if stream is self else stream, method)
 
 
 def import_quietly(library: str) -> None:
     """Import a library. One that is missing or broken is told by the notebook that imports it."""
-    output, errors = Stream("stdout"), Stream("stderr")
-    redirected = contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)
-    with contextlib.suppress(Exception), redirected[0], redirected[1]:
+    output: Any = Stream("stdout")
+    errors: Any = Stream("stderr")
+    with (
+        contextlib.suppress(Exception),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
         importlib.import_module(library)
 
 

@@ -279,11 +279,6 @@ def doubled(folder: Path, number: int) -> str:
     return result
 
 
-def use_of(process: psutil.Process) -> tuple[int, int]:
-    """Handles and megabytes that a process holds."""
-    return process.num_fds(), process.memory_info().rss // 2**20
-
-
 def idle(process: psutil.Process) -> bool:
     """Whether a process does nothing for half a second: the parent has then imported all."""
     before = process.cpu_times()
@@ -297,7 +292,7 @@ def test_many_notebooks_at_a_time_leave_nothing_behind(
 ) -> None:
     parent = warm_parents()[0]
     assert wait_until(lambda: idle(parent))
-    before = use_of(parent)
+    handles, memory = parent.num_fds(), parent.memory_info().rss
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pytest", "papermill", "psutil", "ml_workflow.run.workers"])
     with ProcessPoolExecutor(4, context, begin, (warm.directory, True)) as workers:
@@ -305,9 +300,7 @@ def test_many_notebooks_at_a_time_leave_nothing_behind(
         assert answers == [str(number * 2) for number in range(count)]
         assert len(parent.children()) <= 4
     assert wait_until(lambda: not parent.children(recursive=True))
-    after = use_of(parent)
-    assert after[0] == before[0]
-    assert after[1] < before[1] + 20
+    assert parent.num_fds() == handles and parent.memory_info().rss < memory + 20e6
     assert sorted(path.name for path in warm.directory.iterdir()) == ["parent"]
 
 
