@@ -42,6 +42,8 @@ def test_a_plan_has_the_power_it_promises(task: Task, worth: pd.DataFrame) -> No
     assert plan.power([plan.units, plan.units / 2]) == pytest.approx([0.8, 0.5], abs=0.05)
     shares = compare_shares(task, worth)
     assert shares.loc[0.5, "units"] == plan.units < shares.loc[0.1, "units"]
+    with pytest.raises(Refusal, match="The share is 1"):
+        plan_experiment(task, worth, 1)
 
 
 def test_no_effect_has_no_units(task: Task, worth: pd.DataFrame) -> None:
