@@ -2,7 +2,6 @@
 
 import re
 import warnings
-from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from html import escape
@@ -94,29 +93,18 @@ def _clean(cell: NotebookNode) -> None:
         shown = output.get("data", {})
         if "image/png" in shown:
             shown.pop("text/plain", None)
-        for form, mend in MENDED.items():
-            if form in shown:
-                shown[form] = mend(shown[form])
+        if "text/plain" in shown:  # a sentence without Python's quotes
+            shown["text/plain"] = re.sub(r"\A(['\"])([^\\\n]*)\1\Z", r"\2", shown["text/plain"])
+        if 'data-manager="ColumnFilter"' in shown.get("text/html", ""):
+            # skrub's list of columns, with a name for those who do not see it
+            label = '<select aria-label="Filter columns"'
+            shown["text/html"] = shown["text/html"].replace("<select", label)
 
 
 def _is_noise(output: NotebookNode) -> bool:
     """Whether an output is a message to stderr, or says where on this machine a cell wrote."""
     text = str(output.get("data", {}).get("text/plain", ""))
     return output.get("name") == "stderr" or text.startswith(("PosixPath(", "WindowsPath("))
-
-
-def _without_quotes(text: str) -> str:
-    """A sentence without Python's quotes."""
-    return re.sub(r"\A(['\"])([^\\\n]*)\1\Z", r"\2", text)
-
-
-def _with_label(html: str) -> str:
-    """Skrub's list of columns, with a name for those who do not see it."""
-    is_list = 'data-manager="ColumnFilter"' in html
-    return html.replace("<select", '<select aria-label="Filter columns"') if is_list else html
-
-
-MENDED: dict[str, Callable[[str], str]] = {"text/plain": _without_quotes, "text/html": _with_label}
 
 
 def _describe(cells: list[NotebookNode]) -> None:

@@ -1,9 +1,8 @@
 """The record of a run: what its run.json says, true at any moment."""
 
-import json
 import math
 import re
-from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -166,21 +165,17 @@ class Record(BaseModel):
 
 def read_record(path: Path) -> Record:
     """The record in a run.json."""
-    return Record.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    return Record.model_validate_json(path.read_bytes())
 
 
 def records() -> list[Record]:
     """The records of all runs, newest first; what cannot be read is left out."""
-    return sorted(_readable(), key=lambda record: record.order, reverse=True)
-
-
-def _readable() -> Iterator[Record]:
+    found = []
     for path in reports().glob("*/run.json"):
-        if not path.parent.is_symlink():
-            try:
-                yield read_record(path)
-            except (OSError, json.JSONDecodeError, ValidationError):
-                continue
+        with suppress(OSError, ValidationError):
+            if not path.parent.is_symlink():
+                found.append(read_record(path))
+    return sorted(found, key=lambda record: record.order, reverse=True)
 
 
 def usual_seconds(task: str) -> dict[str, float]:

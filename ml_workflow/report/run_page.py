@@ -1,6 +1,7 @@
 """The page of a run for the person who pays: verdict, money, question, evidence, caveats."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
@@ -43,25 +44,28 @@ MONEY = {"net_value_per_month": "", "gain_per_month": "", "paired": ", each row 
 def write_run_page(record: Record) -> Path:
     """Write index.html into a run's folder; it is short where the run was short."""
     path = record.folder / "files" / "task.yaml"
-    task = read_task(path) if path.exists() else None
     template = Path(__file__).with_name("summary.html").read_text(encoding="utf-8")
     parts = {
-        "TITLE": escape(task.question if task else record.task),
+        "TITLE": escape(record.task),
         "OUTCOME": record.outcome.split()[0],
         "WORD": WORDS[record.outcome],
         "ANSWER": escape(answer(record)),
-        "MONEY": tiles(task, record) if task else "",
-        "QUESTION": question(task) if task else "",
-        "PICTURE": picture(task, record) if task else "",
         "STAGES": stages(record),
         "FIGURES": last_images(record),
-        "CAVEATS": as_items(caveats(task, record)) if task else "",
         "NEXT": as_items(next_steps(record)),
         "ABOUT": escape(about(record)),
     }
-    for name, text in parts.items():
-        template = template.replace(f"<!--{name}-->", text)
-    return write_text(record.folder / "index.html", template)
+    if path.exists():
+        task = read_task(path)
+        parts |= {
+            "TITLE": escape(task.question),
+            "MONEY": tiles(task, record),
+            "QUESTION": question(task),
+            "PICTURE": picture(task, record),
+            "CAVEATS": as_items(caveats(task, record)),
+        }
+    page = re.sub(r"<!--(\w+)-->", lambda place: parts.get(place[1], ""), template)
+    return write_text(record.folder / "index.html", page)
 
 
 def answer(record: Record) -> str:
@@ -189,8 +193,8 @@ def caveats(task: Task, record: Record) -> Iterator[str]:
             "The A/B test is a replay of past rows. Nobody was treated differently, "
             "so how people respond to a decision is not in these figures."
         )
-    for stage in [stage for stage, verdict in verdicts.items() if not verdict.go]:
-        if stage != list(verdicts)[-1]:
+    for stage in list(verdicts)[:-1]:
+        if not verdicts[stage].go:
             yield f"{TITLES[stage]} said stop, and the run went on because it was told to."
     for item in checklist(task).query("there != 'yes'").to_dict("records"):
         yield f"The task does not state the {item['item']}: {item['if missing']}."
