@@ -30,7 +30,7 @@ def test_a_notebook_works_without_parameters(stage: str) -> None:
 def test_a_name_goes_to_every_stage_that_has_it_and_an_address_to_one() -> None:
     given_values = {"04_scale.folds": "4", "folds": "3", "seed": 7, "sample": 9, "time_budget": 5}
     values = parameters_by_stage(given_values)
-    assert values["01_research"] == {"seed": 7}
+    assert values["01_research"]["seed"] == 7
     assert values["02_dataset"] == {"sample": 9, "seed": 7}
     assert values["03_poc"] == {"folds": 3, "seed": 7}
     assert values["04_scale"] == {"folds": 4, "seed": 7, "time_budget": 5}
