@@ -64,8 +64,11 @@ def check_sums(tally: Tally) -> list[Check]:
     """The checks that need nothing but what was counted."""
     faults = {
         "sample ratio": _sample_ratio(tally),
-        **{name: _counted_units(tally, *fault) for name, fault in FAULTS_OF_EXPERIMENT.items()},
-        **{name: _counted_by_arm(tally, *fault) for name, fault in FAULTS_OF_ARMS.items()},
+        **{
+            name: f"{count:,} {fault}" if (count := getattr(tally.evidence, field)) else ""
+            for name, (field, fault) in FAULTS_OF_EXPERIMENT.items()
+        },
+        **{name: _fault_of_arms(tally, *fault) for name, fault in FAULTS_OF_ARMS.items()},
         "outcomes in both arms": _silent(tally),
         "ripe units": (unripe := _unripe(tally)),
         "outcomes in the window": "" if unripe else _late(tally),
@@ -127,96 +130,84 @@ def notes(tally: Tally) -> list[str]:
 
 def _sample_ratio(tally: Tally) -> str:
     """At the end, in each phase and watched daily (Fabijan et al. 2019; Lindon & Malek 2022)."""
-    phases, daily, weights = tally.evidence.phases, [], []
-    numbers = tally.sums["phase"].unique().astype(int)
-    for number in numbers:
-        rows = tally.sums[tally.sums["phase"] == number]
+    phases, daily, weights, places = tally.evidence.phases, [], [], []
+    for number, rows in tally.sums.astype({"phase": int}).groupby("phase"):
         units = rows.pivot_table("exposed", "day", "arm", "sum", fill_value=0)
-        shares = phases[min(max(number, 1), len(phases)) - 1].weights
-        daily.append(units.reindex(columns=list(ARMS), fill_value=0).to_numpy(float))
+        shares = phases[int(rows["phase"].clip(1, len(phases)).iloc[0]) - 1].weights
+        daily.append(units.reindex(columns=ARMS, fill_value=0))
         weights.append([shares[arm] for arm in ARMS])
+        places.append(f"in phase {number}, ")
     found = sample_ratio(daily, weights)
     if not found.is_mismatch:
         return ""
     planned = ", ".join(
-        f"{arm} {int(units):,} ({share:.0%} planned)"
-        for arm, units, share in zip(
-            ARMS, daily[found.worst].sum(axis=0), weights[found.worst], strict=True
+        f"{arm} {units:,.0f} ({share:.0%} planned)"
+        for (arm, units), share in zip(
+            daily[found.worst].sum().items(), weights[found.worst], strict=True
         )
     )
-    place = f"in phase {numbers[found.worst]}, " if len(numbers) > 1 else ""
     return (
-        f"{place}units are split {planned}, which is no chance (p = {found.p_value:.1g}): find "
-        "where units of one arm are lost or added before believing any effect"
+        f"{places[found.worst] if len(places) > 1 else ''}units are split {planned}, which is no "
+        f"chance (p = {found.p_value:.1g}): find where units of one arm are lost or added before "
+        "believing any effect"
     )
 
 
-def _counted_units(tally: Tally, field: str, fault: str) -> str:
-    """A sentence if the evidence has counted any such fault."""
-    count = getattr(tally.evidence, field)
-    return f"{count:,} {fault}" if count else ""
+def _counted(counts: "pd.Series[float]", units: "pd.Series[float]", what: str) -> str:
+    """How many units of each arm, of those it has, are so; what says of which kind they are."""
+    return " and ".join(
+        f"{count:,.0f} of {units[str(arm)]:,.0f} {what} of {arm}" for arm, count in counts.items()
+    )
 
 
-def _counted_by_arm(tally: Tally, column: str, fault: str) -> str:
+def _fault_of_arms(tally: Tally, column: str, fault: str) -> str:
     """A sentence if any unit of an arm has such a fault."""
-    counts = " and ".join(
-        f"{int(rows[column].sum()):,} of {int(rows['exposed'].sum()):,} units of {arm}"
-        for arm, rows in tally.arms.items()
-        if rows[column].sum()
-    )
-    return f"{counts} have {fault}" if counts else ""
+    counts = tally.by_arm[column]
+    said = _counted(counts[counts > 0], tally.by_arm["exposed"], "units")
+    return f"{said} have {fault}" if said else ""
 
 
 def _silent(tally: Tally) -> str:
     """Stand units without an outcome unequally in the arms (chi-square), or are they most?"""
-    silent, units = (
-        np.array([rows[name].sum() for rows in tally.arms.values()]) for name in ("silent", "units")
-    )
+    silent, units = tally.by_arm["silent"], tally.by_arm["units"]
     if not silent.any() or not units.all():
         return ""
     table = np.stack([silent, units - silent])
-    is_uneven = (
-        bool((table.sum(axis=1) > 0).all()) and stats.chi2_contingency(table).pvalue < MISMATCH_ONCE
-    )
+    is_uneven = table[1].any() and stats.chi2_contingency(table).pvalue < MISMATCH_ONCE
     if not is_uneven and silent.sum() <= units.sum() / 2:
         return ""
-    counts = " and ".join(
-        f"{int(some):,} of {int(all_):,} ripe units of {arm}"
-        for arm, some, all_ in zip(ARMS, silent, units, strict=True)
-    )
     return (
-        f"{counts} have no outcome (counted as 0), which is "
+        f"{_counted(silent, units, 'ripe units')} have no outcome (counted as 0), which is "
         f"{'no chance' if is_uneven else 'most of them'}: look at how outcomes are sent back"
     )
 
 
 def _unripe(tally: Tally) -> str:
     """Has each arm two units whose outcome can be known?"""
+    few = tally.by_arm[tally.by_arm["units"] < 2]
+    if few.empty:
+        return ""
+    counts = _counted(few["units"].head(1), few["exposed"], "units")
     first, days = float(tally.sums["day"].min()), tally.window / DAY
-    for arm, rows in tally.arms.items():
-        units = int(rows["units"].sum())
-        if units < 2:
-            ready = pd.Timestamp((first + 1) * DAY + tally.window, unit="s").date()
-            passed = max(0.0, tally.evidence.now / DAY - first)
-            return (
-                f"only {units} of {int(rows['exposed'].sum()):,} units of {arm} are ripe, as "
-                f"outcomes take {days:g} days and {passed:.1f} have passed: run again after {ready}"
-            )
-    return ""
+    ready = pd.Timestamp(first + 1 + days, unit="D").date()
+    passed = max(0.0, tally.evidence.now / DAY - first)
+    return (
+        f"only {counts} are ripe, as outcomes take {days:g} days and {passed:.1f} have passed: "
+        f"run again after {ready}"
+    )
 
 
 def _late(tally: Tally) -> str:
     """Do outcomes arrive within the window, and was the tail of their delays seen?"""
-    ripe = tally.sums[tally.sums["units"] > 0]
-    size = float(ripe["absolute"].sum() / ripe["units"].sum())
-    error = float(np.sqrt(sum(arm.variance / arm.units for arm in tally.totals)))
+    size = float(tally.by_arm["absolute"].sum() / tally.by_arm["units"].sum())
+    error = sum(arm.variance / arm.units for arm in tally.totals) ** 0.5
     if not error or not size:
         return ""
     delay = slowest_delay(tally.delays, min(0.999, share_needed(error, size)))
     if delay is None:
         return ""
     days = delay.window * HOUR / DAY
-    if tally.is_declared and delay.window * HOUR > tally.window:
+    if tally.is_declared and days * DAY > tally.window:
         return (
             f"outcomes take {days:.1f} days, longer than the {tally.window / DAY:g} days of "
             f"target.known_after: set it to {int(np.ceil(days)) + 1} days"
@@ -224,8 +215,7 @@ def _late(tally: Tally) -> str:
     if not tally.is_declared and delay.window >= 1 and not delay.mature:
         return (
             f"outcomes take {days:.1f} days or more and the oldest is {delay.followed / 24:.1f} "
-            "days old: the slowest are not in yet, run again when it is "
-            f"{2 * days:.0f} days old"
+            f"days old: the slowest are not in yet, run again when it is {2 * days:.0f} days old"
         )
     return ""
 
@@ -236,9 +226,8 @@ def _constant(tally: Tally) -> str:
     if current.variance + release.variance > 0:
         return ""
     return (
-        f"the metric has zero variance, it is {current.value:g} for all {int(current.units):,} "
-        f"units of current and {int(release.units):,} of release: look at what is sent as the "
-        "outcome"
+        f"the metric has zero variance, it is {current.value:g} for all {current.units:,.0f} "
+        f"units of current and {release.units:,.0f} of release: look at what is sent as the outcome"
     )
 
 
@@ -247,38 +236,33 @@ def _covariate(tally: Tally) -> str:
     if not tally.evidence.abtest.covariate and not tally.sums["xx"].sum():
         return ""  # none is asked for, and a table holds none
     way_out = "fill it in, or leave abtest.covariate out of the task file"
-    if missing := _counted_by_arm(tally, "uncovered", f"no covariate: {way_out}"):
-        return missing
     current, release = tally.totals
-    if min(current.units, release.units) <= 1:
-        return ""
-    variances = [arm.covariate_variance / arm.units for arm in (current, release)]
-    spread = float(np.sqrt(sum(variances)))
+    missing = _fault_of_arms(tally, "uncovered", f"no covariate: {way_out}")
+    if missing or min(current.units, release.units) <= 1:
+        return missing
+    spread = sum(arm.covariate_variance / arm.units for arm in tally.totals) ** 0.5
     gap = abs(current.covariate - release.covariate)
     if not spread or 2 * stats.norm.sf(gap / spread) >= MISMATCH_ONCE:
         return ""
     return (
-        f"the covariate is {current.covariate:.4g} in {int(current.units):,} units of current and "
-        f"{release.covariate:.4g} in {int(release.units):,} of release: it must be known before "
+        f"the covariate is {current.covariate:.4g} in {current.units:,.0f} units of current and "
+        f"{release.covariate:.4g} in {release.units:,.0f} of release: it must be known before "
         "the exposure and come from the same model in both arms"
     )
 
 
 def _tails(tally: Tally) -> str:
     """Is the difference of the means near enough to normal (Kohavi et al. 2014)?"""
-    moments = []
-    for sums, rows in zip(tally.totals, tally.arms.values(), strict=True):
-        mean = sums.y / sums.units
-        variance = max(sums.yy / sums.units - mean**2, 0)
-        third = (float(rows["yyy"].sum()) - 3 * mean * sums.yy) / sums.units + 2 * mean**3
-        moments.append((sums.units, variance, third))
-    skewness = skewness_of_difference(*moments)
+    arms = tally.by_arm
+    units = arms["units"]
+    mean, square, cube = (arms[power] / units for power in ("y", "yy", "yyy"))
+    variance, third = (square - mean**2).clip(lower=0), cube - 3 * mean * square + 2 * mean**3
+    skewness = skewness_of_difference(*zip(units, variance, third, strict=True))
     if skewness <= NORMAL:
         return ""
-    units = sum(units for units, _, _ in moments)
-    largest = tally.sums["largest"].max() / tally.sums["absolute"].sum()
+    largest = tally.sums["largest"].max() / arms["absolute"].sum()
     return (
-        f"{int(units):,} units are too few for the bounds to hold (skewness of the difference "
+        f"{units.sum():,.0f} units are too few for the bounds to hold (skewness of the difference "
         f"{skewness:.2g}, the largest unit holds {largest:.1%} of all): wait for about "
-        f"{int(units * (skewness / NORMAL) ** 2):,} units, or cap the metric"
+        f"{units.sum() * (skewness / NORMAL) ** 2:,.0f} units, or cap the metric"
     )

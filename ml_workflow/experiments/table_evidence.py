@@ -1,6 +1,5 @@
 """The evidence in a table from elsewhere: a CSV, Parquet or JSON file, read by DuckDB."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +39,8 @@ def open_table(
     others = [*abtest.guardrails, *abtest.segments]
     columns = _columns(where, names, list(types), others)
     expressions = _expressions(columns, types, others)
-    selected = (f"{sql} AS {_quoted(column)}" for column, sql in expressions.items())
     with _sentences(where):
-        source.project(", ".join(selected)).create_view("rows")
+        source.select(*(sql.alias(name) for name, sql in expressions.items())).create_view("rows")
         last, count, timed, known = connection.execute(
             "SELECT greatest(max(exposed), max(arrived)), count(*), count(exposed), count(unit) "
             "FROM rows"
@@ -140,36 +138,29 @@ def _columns(
 
 def _expressions(
     columns: Mapping[str, str], types: Mapping[str, str], others: Sequence[str]
-) -> dict[str, str]:
-    """The SQL of each column of the evidence."""
-    quoted = {ours: _quoted(theirs) for ours, theirs in columns.items()}
+) -> dict[str, duckdb.Expression]:
+    """What each column of the evidence is made of."""
+    theirs = {ours: duckdb.ColumnExpression(name) for ours, name in columns.items()}
     happened, exposed = (
-        _seconds(_quoted(column), types[column])
-        for column in (columns["time"], columns.get("exposed", columns["time"]))
+        _seconds(theirs[ours], types[columns[ours]])
+        for ours in ("time", "exposed" if "exposed" in columns else "time")
     )
     return {
-        "unit": quoted["unit"],
-        "arm": quoted["arm"],
-        "phase": quoted.get("phase", "1"),
-        "exposed": exposed,
-        "decided": exposed,
-        "happened": happened,
-        "arrived": happened,
-        "value": f"CAST({quoted['value']} AS DOUBLE)",
-        "covariate": f"CAST({quoted.get('covariate', '0')} AS DOUBLE)",
-        "weight": "CAST(1 AS DOUBLE)",
-        **{other: quoted[other] for other in others},
+        "unit": theirs["unit"],
+        "arm": theirs["arm"],
+        "phase": theirs.get("phase", duckdb.ConstantExpression(1)),
+        **dict.fromkeys(("exposed", "decided"), exposed),
+        **dict.fromkeys(("happened", "arrived"), happened),
+        "value": theirs["value"].cast("DOUBLE"),
+        "covariate": theirs.get("covariate", duckdb.ConstantExpression(0)).cast("DOUBLE"),
+        "weight": duckdb.ConstantExpression(1).cast("DOUBLE"),
+        **{other: theirs[other] for other in others},
     }
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _seconds(column: str, kind: str) -> str:
-    """SQL of seconds since 1970, from a number of them, a date or a text that reads as a date."""
-    if re.match(r"DATE|TIME", kind):
-        return f"CAST(epoch({column}) AS DOUBLE)"
-    return (
-        f"epoch(CAST({column} AS TIMESTAMP))" if kind == "VARCHAR" else f"CAST({column} AS DOUBLE)"
-    )
+def _seconds(column: duckdb.Expression, kind: str) -> duckdb.Expression:
+    """Seconds since 1970, from a number of them, a date or a text that reads as a date."""
+    if kind == "VARCHAR":
+        column = column.cast("TIMESTAMP")
+    is_time = kind.startswith(("VARCHAR", "DATE", "TIME"))
+    return (duckdb.FunctionExpression("epoch", column) if is_time else column).cast("DOUBLE")

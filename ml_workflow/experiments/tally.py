@@ -45,9 +45,9 @@ class Tally:
     is_declared: bool = True  # whether task or table say how long, not the delays themselves
 
     @property
-    def arms(self) -> dict[str, pd.DataFrame]:
-        """The rows of each arm."""
-        return {arm: self.sums[self.sums["arm"] == arm] for arm in ARMS}
+    def by_arm(self) -> pd.DataFrame:
+        """The sums over all phases and days, a row an arm."""
+        return self.sums.groupby("arm").sum()
 
     @property
     def totals(self) -> list[Sums]:
@@ -129,9 +129,8 @@ def _units(evidence: Evidence, window: float, metric: str, segment: str | None) 
     has_come = [r.arrived <= r.decided + window] if is_worth else []
     finite, covariate = _finite(y), _finite(r.covariate)
     answered, amount = sa.and_(is_ripe, *has_come), y if is_worth else y * r.weight
-    total: Any = sa.func.sum if evidence.is_repeated else _alone
-    most: Any = sa.func.max if evidence.is_repeated else _alone
-    first: Any = sa.func.min if evidence.is_repeated else _alone
+    over_rows: list[Any] = [sa.func.sum, sa.func.max, sa.func.min]
+    total, most, first = over_rows if evidence.is_repeated else [_alone] * 3
     d = total(_where(is_ripe, r.weight))
     parts = {
         "phase": first(r.phase),
@@ -166,8 +165,9 @@ def _finite(number: Expression) -> Expression:
 
 def totals_in(sums: pd.DataFrame) -> list[Sums]:
     """The sums of (current, release) over a table by arm, phase and day."""
-    arms = [sums[sums["arm"] == arm] for arm in ARMS]
-    return [Sums(*(float(rows[field.name].sum()) for field in fields(Sums))) for rows in arms]
+    names = [field.name for field in fields(Sums)]
+    by_arm = sums.groupby("arm")[names].sum().reindex(ARMS, fill_value=0.0)
+    return [Sums(*row) for row in by_arm.to_numpy().tolist()]
 
 
 def outcome_delays(evidence: Evidence) -> pd.DataFrame:
