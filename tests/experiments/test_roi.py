@@ -2,42 +2,28 @@
 
 import pytest
 
+from ml_workflow.errors import Refusal
 from ml_workflow.experiments.roi import return_on, worth_of_effect
 from ml_workflow.statistics.checks import Interval
 from ml_workflow.statistics.effects import effect_of
 from ml_workflow.statistics.sums import sums_of
 from ml_workflow.task.file import read_task, task_path
 
-GAIN = Interval(173 - 98, 173, 173 + 98)
-CREDIT = {
-    "decisions_per_month": 30_000.0,
-    "build_cost": 1_500_000.0,
-    "run_cost_per_month": 60_000.0,
-}
+BUILD = 1_500_000.0
+INPUTS = {"decisions_per_month": 30_000.0, "build_cost": BUILD, "run_cost_per_month": 60_000.0}
 
 
-def roi_at(gain: float) -> float:
-    """The plain formula."""
-    return ((30_000 * gain - 60_000) * 12 - 1_500_000) / 1_500_000
-
-
-def test_certain_inputs_give_the_plain_formula() -> None:
-    result = return_on(173.0, **CREDIT)
-    net = 30_000 * 173 - 60_000
-    assert result.net_value_per_month == (net, net, net)
-    assert result.roi.estimate == pytest.approx(roi_at(173))
-    assert result.payback_months.estimate == pytest.approx(1_500_000 / net)
-    assert result.chance_of_loss == 0
-
-
-def test_an_uncertain_effect_alone_moves_the_bounds_exactly() -> None:
-    assert return_on(GAIN, **CREDIT).roi == pytest.approx([roi_at(g) for g in GAIN], rel=1e-3)
-
-
-def test_uncertain_inputs_widen_the_interval() -> None:
-    narrow = return_on(GAIN, **CREDIT).roi
-    wide = return_on(GAIN, **CREDIT | {"build_cost": Interval(5e5, 1.5e6, 2.5e6)}).roi
-    assert wide.upper - wide.lower > 1.2 * (narrow.upper - narrow.lower)
+def test_bounds_are_the_plain_formula_where_the_effect_alone_is_uncertain_else_wider() -> None:
+    gain = Interval(75, 173, 271)
+    inputs = {name: Interval(value, value, value) for name, value in INPUTS.items()}
+    result = return_on(gain, inputs, 12)
+    nets = [30_000 * amount - 60_000 for amount in gain]
+    assert result.net_value_per_month == pytest.approx(nets, rel=1e-3)
+    assert result.roi == pytest.approx([net * 12 / BUILD - 1 for net in nets], rel=1e-3)
+    assert result.payback_months == pytest.approx([BUILD / net for net in nets[::-1]], rel=1e-3)
+    assert result.chance_of_loss < 0.01
+    wide = return_on(gain, inputs | {"build_cost": Interval(5e5, BUILD, 2.5e6)}, 12).roi
+    assert wide.upper - wide.lower > 1.2 * (result.roi.upper - result.roi.lower)
 
 
 def test_the_worth_of_an_effect_has_a_return_where_costs_are_stated() -> None:
@@ -48,9 +34,7 @@ def test_the_worth_of_an_effect_has_a_return_where_costs_are_stated() -> None:
     assert figures["roi"][1] < 0 < figures["chance_of_loss"]
     free = task.model_copy(update={"value": task.value.model_copy(update={"build_cost": 0.0})})
     assert list(worth_of_effect(free, effect)) == ["net_value_per_month"]
-
-
-@pytest.mark.parametrize("effect", [Interval(2, 1, 3), float("nan")])
-def test_what_is_no_interval_gets_a_sentence(effect: Interval | float) -> None:
-    with pytest.raises(ValueError, match=r"effect is .* lower <= estimate <= upper"):
-        return_on(effect, **CREDIT)
+    uncertain = {"uncertain": {"build_cost": (1.0, 2.0)}}
+    wrong = task.model_copy(update={"abtest": task.abtest.model_copy(update=uncertain)})
+    with pytest.raises(Refusal, match=r"abtest.uncertain.build_cost is from 1 to 2"):
+        worth_of_effect(wrong, effect)
