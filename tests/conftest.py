@@ -221,9 +221,14 @@ def postgres() -> Iterator[Callable[[], str]]:
             run([*control, "-m", "immediate", "stop"])
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a new, empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/new.db"
+def new_database(request: pytest.FixtureRequest, kind: str) -> str:
+    """The address of a new, empty database of this kind."""
+    if kind == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path')}/new.db"
     return str(request.getfixturevalue("postgres")())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The address of a new, empty database of each kind."""
+    return new_database(request, request.param)

@@ -120,18 +120,14 @@ def _with_ramp(
         )
     last = old.phases[-1]
     share_now, inclusion_now = last["weights"][RELEASE], last["inclusion"]
-    new = _phase(
-        share_now if share is None else share,
-        inclusion_now if inclusion is None else inclusion,
-        metric or last["metric"],
-    )
-    if new["inclusion"] < inclusion_now:
+    inclusion = inclusion_now if inclusion is None else inclusion
+    new = _phase(share_now if share is None else share, inclusion, metric or last["metric"])
+    if inclusion < inclusion_now:
         raise Refusal(
             f"The inclusion of {old.id!r} is {inclusion_now} and can only rise, for no unit leaves "
             "an experiment: kill it to stop serving the release."
         )
-    is_moved = abs(new["weights"][RELEASE] - share_now) > 1e-9
-    if is_moved or new["metric"] != last["metric"]:
+    if new["weights"][RELEASE] != share_now or new["metric"] != last["metric"]:
         return replace(old, phases=[*old.phases, new])
-    grown = last | {"inclusion": new["inclusion"], "ramps": last["ramps"] + new["ramps"]}
+    grown = last | {"inclusion": inclusion, "ramps": last["ramps"] + new["ramps"]}
     return replace(old, phases=[*old.phases[:-1], grown])

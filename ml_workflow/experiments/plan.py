@@ -1,7 +1,7 @@
 """The plan of an A/B test: units and days until the promised effect shows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -132,17 +132,9 @@ def plan_experiment(task: Task, worth: pd.DataFrame, share: float) -> Plan:
     if deviation:
         sums = [sums_of(values, covariate=expected) for values in (before, after)]
         variance_left = float(np.clip(effect_of(*sums).variance_ratio, 0.01, 1))
-    delay = task.target.delay / DAY
-    plan = Plan(
-        metric=metric_name(task),
-        looks=task.abtest.looks,
-        sides=task.abtest.sides,
-        share=share,
-        known_after_days=delay,
-        effect=effect,
-        deviation=deviation,
-        variance_left=variance_left,
-    )
+    looks, sides, delay = task.abtest.looks, task.abtest.sides, task.target.delay / DAY
+    metric = metric_name(task)
+    plan = Plan(metric, looks, sides, share, delay, effect, deviation, variance_left)
     if effect == 0 or deviation == 0:
         return plan
     size = size_for_mean(effect, deviation, plan.design)
@@ -150,23 +142,15 @@ def plan_experiment(task: Task, worth: pd.DataFrame, share: float) -> Plan:
     return replace(plan, units=units, days=int(np.ceil(units / (volume(task) / 30) + delay)))
 
 
-def compare_shares(
-    task: Task, worth: pd.DataFrame, shares: Sequence[float] = SHARES
-) -> pd.DataFrame:
-    """For each share of the traffic in the new arm: units, days, and what a month would show.
+def compare_shares(task: Task, worth: pd.DataFrame) -> pd.DataFrame:
+    """For each of SHARES of the traffic in the new arm: units, days, and what a month would show.
 
     Columns: units and days of the plan, and the smallest effect that a month of traffic shows.
     """
-    plans = [plan_experiment(task, worth, share) for share in shares]
+    plans = [plan_experiment(task, worth, share) for share in SHARES]
+    table = pd.DataFrame(plans).set_index("share")[["units", "days"]].rename_axis("new arm")
     least = [detectable_effect(volume(task), plan.deviation, plan.design) for plan in plans]
-    return pd.DataFrame(
-        {
-            "new arm": shares,
-            "units": [plan.units for plan in plans],
-            "days": [plan.days for plan in plans],
-            "smallest effect in a month": least,
-        }
-    ).set_index("new arm")
+    return table.assign(**{"smallest effect in a month": least})
 
 
 def metric_name(task: Task) -> str:

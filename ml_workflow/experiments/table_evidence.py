@@ -35,10 +35,9 @@ def open_table(
     names, label = _pairs(mapping), name or Path(where).name
     connection = duckdb.connect()
     source = _source(where, connection)
-    types = dict(zip(source.columns, map(str, source.types), strict=True))
     others = [*abtest.guardrails, *abtest.segments]
-    columns = _columns(where, names, list(types), others)
-    expressions = _expressions(columns, types, others)
+    columns = _columns(where, names, source.columns, others)
+    expressions = _expressions(columns, source, others)
     with _sentences(where):
         source.select(*(sql.alias(name) for name, sql in expressions.items())).create_view("rows")
         last, count, timed, known = connection.execute(
@@ -137,14 +136,12 @@ def _columns(
 
 
 def _expressions(
-    columns: Mapping[str, str], types: Mapping[str, str], others: Sequence[str]
+    columns: Mapping[str, str], source: duckdb.DuckDBPyRelation, others: Sequence[str]
 ) -> dict[str, duckdb.Expression]:
     """What each column of the evidence is made of."""
     theirs = {ours: duckdb.ColumnExpression(name) for ours, name in columns.items()}
-    happened, exposed = (
-        _seconds(theirs[ours], types[columns[ours]])
-        for ours in ("time", "exposed" if "exposed" in columns else "time")
-    )
+    happened = _seconds(columns["time"], source)
+    exposed = _seconds(columns.get("exposed", columns["time"]), source)
     return {
         "unit": theirs["unit"],
         "arm": theirs["arm"],
@@ -158,8 +155,9 @@ def _expressions(
     }
 
 
-def _seconds(column: duckdb.Expression, kind: str) -> duckdb.Expression:
+def _seconds(name: str, source: duckdb.DuckDBPyRelation) -> duckdb.Expression:
     """Seconds since 1970, from a number of them, a date or a text that reads as a date."""
+    kind, column = str(source[name].types[0]), duckdb.ColumnExpression(name)
     if kind == "VARCHAR":
         column = column.cast("TIMESTAMP")
     is_time = kind.startswith(("VARCHAR", "DATE", "TIME"))

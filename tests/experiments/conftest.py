@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,22 +11,16 @@ from ml_workflow.experiments.evidence import Evidence
 from ml_workflow.experiments.opening import open_evidence
 from ml_workflow.experiments.plan import Plan
 from ml_workflow.store.database import open_decisions
+from tests.conftest import new_database
 from tests.experiments.traffic import ABTEST, NOW, traffic, write
 
 Store = Callable[..., Evidence]
 
 
-def new_database(request: pytest.FixtureRequest, place: Path) -> str:
-    """The address of an empty database of the kind that the request asks for."""
-    if request.param == "sqlite":
-        return f"sqlite:///{place / 'decisions.db'}"
-    return str(request.getfixturevalue("postgres")())
-
-
-def fill(url: str, frame: pd.DataFrame, **experiment: Any) -> str:
+def fill(url: str, frame: pd.DataFrame) -> str:
     """Make the tables and write a frame into them."""
     engine = open_decisions(url)
-    write(engine, frame, Plan(metric="money", units=4_000), **experiment)
+    write(engine, frame, Plan(metric="money", units=4_000))
     engine.dispose()
     return url
 
@@ -38,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
     def keep(frame: pd.DataFrame) -> Evidence:
         if request.param in ("sqlite", "postgresql"):
-            url = fill(new_database(request, tmp_path), frame)
+            url = fill(new_database(request, request.param), frame)
             return open_evidence(url, ABTEST, now=NOW)
         path = tmp_path / f"evidence.{request.param}"
         frame = frame.rename(columns={"value": "revenue", "unit": "user"})
@@ -49,10 +42,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return keep
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def url(url: str) -> str:
     """A decisions database with an experiment of 200 units."""
-    return fill(new_database(request, tmp_path), traffic(200))
+    return fill(url, traffic(200))
 
 
 @pytest.fixture

@@ -93,4 +93,4 @@ def test_what_cannot_be_read_is_a_sentence_without_secrets(url: str, tmp_path: P
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_reading_leaves_no_file_beside_a_sqlite_database(url: str, tmp_path: Path) -> None:
     sum_by_day(open_evidence(url, ABTest(), now=NOW), 0.0)
-    assert [path.name for path in tmp_path.iterdir()] == ["decisions.db"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new.db"]

@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from ml_workflow.errors import Refusal
-from ml_workflow.experiments.lifecycle import arm_served, end, exposures, kill, ramp, start
+from ml_workflow.experiments.lifecycle import end, exposures, ramp, start
 from ml_workflow.store.database import new_decisions
 from ml_workflow.store.decisions import Exposure, write
-from ml_workflow.store.experiments import Experiment, current_experiment, read_experiment
+from ml_workflow.store.experiments import Experiment
 from tests.conftest import called, surroundings
 
 UNITS = [str(unit) for unit in range(2000)]
@@ -21,10 +21,8 @@ def engine(tmp_path: Path) -> sa.Engine:
     return new_decisions(tmp_path / "decisions.db")
 
 
-def started(
-    engine: sa.Engine, name: str = "e", inclusion: float = 1.0, shadow: bool = False
-) -> Experiment:
-    return start(engine, name, "credit", 0.5, inclusion, shadow=shadow)
+def started(engine: sa.Engine, name: str = "e", inclusion: float = 1.0) -> Experiment:
+    return start(engine, name, "credit", 0.5, inclusion)
 
 
 def exposed(experiment: Experiment) -> list[Exposure]:
@@ -37,11 +35,8 @@ def arms(experiment: Experiment) -> dict[str, str]:
     return {one.unit: one.arm_assigned for one in exposed(experiment)}
 
 
-def test_an_experiment_comes_back_as_started_and_has_salts_of_its_own(engine: sa.Engine) -> None:
-    first = started(engine)
-    assert read_experiment(engine, "e") == current_experiment(engine, "credit") == first
-    end(engine, "e")
-    assert current_experiment(engine, "credit") is None
+def test_each_experiment_has_salts_of_its_own(engine: sa.Engine) -> None:
+    first, _ = started(engine), end(engine, "e")
     second = started(engine, "f")
     assert len({first.inclusion_salt, first.arm_salt, second.inclusion_salt, second.arm_salt}) == 4
 
@@ -69,21 +64,6 @@ def test_other_weights_or_another_metric_begin_a_phase_and_keep_salts_and_expose
     assert is_new and {one.phase for one in exposed(third)} == {len(third.phases)} == {3}
 
 
-def test_a_killed_or_shadow_experiment_serves_the_current_process_and_records_the_arm(
-    engine: sa.Engine,
-) -> None:
-    started(engine)
-    killed = kill(engine, "e")
-    with pytest.raises(Refusal, match="was killed"):
-        ramp(engine, "e", inclusion=1.0)
-    assert current_experiment(engine, "credit") == killed, "it records until it is ended"
-    end(engine, "e")
-    for experiment in (killed, started(engine, "f", shadow=True)):
-        assert {one.arm_served for one in exposed(experiment)} == {"current"}
-        assert set(arms(experiment).values()) == {"current", "release"}
-        assert arm_served(experiment, "release") == "current"
-
-
 def test_the_commands_from_start_to_end(tmp_path: Path) -> None:
     env = surroundings(tmp_path) | {"ML_WORKFLOW_DATABASE": f"sqlite:///{tmp_path}/d.db"}
 
@@ -96,6 +76,7 @@ def test_the_commands_from_start_to_end(tmp_path: Path) -> None:
     assert "can only rise" in output("ramp", "spring", "--inclusion", "0.05", status=2)
     assert "Phase 2 begins" in output("ramp", "spring", "--share", "0.2")
     assert "arms assigned are still recorded" in output("kill", "spring")
+    assert "was killed" in output("ramp", "spring", "--inclusion", "1", status=2)
     assert re.search(
         r"spring of credit: killed, phase 2, inclusion 10%\n"
         r"phase +arm +units +decisions +outcomes\n0 outcomes",
