@@ -25,9 +25,7 @@ app = Typer()
 
 @app.command()
 def monitor(
-    task: Annotated[
-        str, Argument(help="The name of a task, whose champion is watched.")
-    ] = "credit",
+    task: TaskName = "credit",
     database: Database = DATABASE,
     days: Annotated[float, Option(min=0.05, help="The window: the last days.")] = 7,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Exit, Option, Typer
 
 from ..errors import Refusal
-from .common import DATABASE, Database, Scheduler, TaskName, enter_project, repeat
+from .common import DATABASE, Database, Query, Scheduler, TaskName, enter_project, repeat
 
 if TYPE_CHECKING:
     from ..serve.source import Order
@@ -66,9 +66,8 @@ def replay(
 
     enter_project()
     version, differences = compute_again(database, decision)
-    result = "the same, bit for bit"
-    if differences:
-        result = f"otherwise: {'; '.join(differences)}"
+    otherwise = f"otherwise: {'; '.join(differences)}"
+    result = otherwise if differences else "the same, bit for bit"
     print(f"Decision {decision} by {version} comes out {result}.")
     raise Exit(3 if differences else 0)
 
@@ -81,7 +80,7 @@ def score(
         Option("--from", help="A table, a folder of tables, or a database URL with --query."),
     ],
     target: Annotated[str, Option("--to", help="The URL of a SQLite or PostgreSQL database.")],
-    query: Annotated[str | None, Option(help="The rows, where the source is a database.")] = None,
+    query: Query = None,
     watermark: Annotated[
         str | None,
         Option(
@@ -135,7 +134,7 @@ def score_once(order: "Order") -> None:
 
 @app.command()
 def serve(
-    task: Annotated[str, Argument(help="The task whose champion answers.")] = "credit",
+    task: TaskName = "credit",
     host: Annotated[
         str,
         Option(help="The address to listen on; others than this machine's own need keys."),

@@ -108,7 +108,7 @@ def row_schema(release: Release) -> RowSchema:
 
     The latter may be left out of a row.
     """
-    task, contract = release.task, release.contract.columns
+    task, contract = release.task, release.contract
     words = " ".join(_texts(task.model_dump(include={"value", "current_process"}))).lower()
     others = {
         str(name): Column(type_of(cells), nullable=True)
@@ -128,9 +128,8 @@ def _texts(value: Any) -> list[str]:
 
 def _field(release: Release, name: str, column: Column, required: bool = True) -> Field:
     """A field as the release's example rows show it; of a private column no value is shown."""
-    whole_with_gaps = column.type == "integer" and column.nullable
-    usual = "float64" if whole_with_gaps else DTYPES[column.type]
-    cells = release.examples.get(name, pd.Series(dtype=usual))
+    numbers = "number" if column.type == "integer" and column.nullable else column.type
+    cells = release.examples.get(name, pd.Series(dtype=DTYPES[numbers]))
     known = cells.dropna()
     hidden = known.empty or name in release.task.private
     return Field(name, column, cells.dtype, None if hidden else as_json(known.iloc[0]), required)
