@@ -1,7 +1,6 @@
 """The contract: what every column of a row promises, and the rows of a table that keep it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,8 @@ from .columns import Column, numbers_in, timestamps, type_of
 from .joins import inputs
 
 
-@dataclass(frozen=True)
-class Contract(Mapping[str, Column]):
+class Contract(dict[str, Column]):
     """What every column of a row promises, by its name."""
-
-    columns: Mapping[str, Column]
 
     @classmethod
     def learned(cls, task: Task, development: pd.DataFrame) -> "Contract":
@@ -33,15 +29,6 @@ class Contract(Mapping[str, Column]):
     def as_json(self) -> dict[str, Any]:
         """The contract as contract.json keeps it."""
         return {name: column.as_json() for name, column in self.items()}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    def __getitem__(self, name: str) -> Column:
-        return self.columns[name]
 
     @property
     def numeric(self) -> list[str]:

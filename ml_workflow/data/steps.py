@@ -9,7 +9,6 @@ import math
 import multiprocessing
 import os
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -20,20 +19,19 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import Progress
 
 from ..errors import Refusal, nearest
 from ..store.files import write_atomically, write_json
 from .parts import ROWS, Chunk, Table, frame_of, parquet_files, table_of
+from .processes import dask_client, end_with_parent
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 """What tells the numerical libraries of a worker to leave the processors to other workers."""
@@ -58,7 +56,9 @@ class Step:
 
     def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The step on a frame in memory."""
-        return _made(self.make, self.arguments)(frame)
+        with _lock:  # a Dask worker has several threads
+            function = _made(self.make, self.arguments)
+        return function(frame)
 
 
 class Done(NamedTuple):
@@ -100,7 +100,7 @@ def run(
     if not _holds(work, manifest):
         write_json(work / MANIFEST, manifest)
     splits, parts = _jobs(step, table, work)
-    with _progress() as progress:
+    with Progress(console=Console(stderr=True)) as progress:
         if splits and _missing(parts):
             complete(splits, scheduler, processes, progress, f"{target.name}: gather units")
         kept = complete(parts, scheduler, processes, progress, target.name)
@@ -150,26 +150,6 @@ def _alike(frame: pd.DataFrame) -> np.ndarray:
     return np.lexsort(keys) if keys else np.arange(len(frame))
 
 
-def query(connection: sa.Connection, text: str, target: Path, at_once: int = ROWS) -> Path:
-    """The rows of a database query as a folder of Parquet files, streamed.
-
-    Whole or not at all, and kept when it is there already.
-    """
-    manifest = {"query": text, "at_once": at_once}
-    if _holds(target, manifest):
-        return target
-    streamed = connection.execution_options(stream_results=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
-        folder = Path(place) / "rows"
-        for part, frame in enumerate(pd.read_sql(sa.text(text), streamed, chunksize=at_once)):
-            _write_part(folder / _name(part), [_arrow(frame)])
-        _agree(folder)
-        write_json(folder / MANIFEST, manifest)
-        folder.replace(target)
-    return target
-
-
 def complete(
     jobs: list[Job], scheduler: str, processes: int | None, progress: Progress, title: str
 ) -> int:
@@ -208,19 +188,6 @@ def workers(scheduler: str, processes: int) -> Iterator[Executor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def dask_client(scheduler: str) -> Any:
-    """A client of the Dask cluster at an address."""
-    from distributed import Client
-
-    try:
-        return Client(scheduler, timeout=10)
-    except (OSError, ValueError) as error:
-        raise Refusal(
-            f"No Dask scheduler answers at {scheduler!r}: {error}. "
-            "Start one with `dask scheduler`, or leave the scheduler out."
-        ) from None
 
 
 def work_on_rows(step: Step, table: Table, chunk: Chunk, path: Path) -> None:
@@ -265,13 +232,8 @@ def work_on_units(
 _lock = threading.Lock()
 
 
-def _made(make: Callable[..., Function], arguments: tuple[Hashable, ...]) -> Function:
-    with _lock:  # a Dask worker has several threads
-        return _cached(make, arguments)
-
-
 @lru_cache(4)
-def _cached(make: Callable[..., Function], arguments: tuple[Hashable, ...]) -> Function:
+def _made(make: Callable[..., Function], arguments: tuple[Hashable, ...]) -> Function:
     return make(*arguments)
 
 
@@ -279,15 +241,7 @@ def _begin() -> None:
     """Set up a worker process: one thread, Ctrl-C left to the parent, an end with it."""
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     pa.set_cpu_count(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(
-        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
-    ).start()
-
-
-def _end_with(process: Any) -> None:
-    process.join()
-    os._exit(1)
+    end_with_parent()
 
 
 def _manifest(step: Step, table: Table) -> dict[str, Any]:
@@ -341,10 +295,6 @@ def _agree(folder: Path) -> None:
     for file, schema in zip(files, schemas, strict=True):
         if schema != common:
             _write_part(file, [pq.read_table(file).cast(common)])
-
-
-def _progress() -> Progress:
-    return Progress(console=Console(stderr=True))
 
 
 def _refusal(title: str, missing: int, failure: BaseException) -> Refusal:

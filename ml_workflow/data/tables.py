@@ -55,19 +55,28 @@ def check_names(place: str, names: list[str]) -> None:
         )
 
 
-def read_files(uri: str) -> pd.DataFrame:
-    """A file, or the files of a folder one below the other."""
+def files_of(uri: str) -> list[Path]:
+    """The file, or the tables of a folder by name."""
     path = root() / Path(uri).expanduser()
     if not path.exists():
         raise Refusal(
-            f"The source {uri} does not exist (looked at {path}): correct `uri` in the task file."
+            f"The source {uri} does not exist (looked at {path}): "
+            "give a file, a folder of files, or the URL of a database with a query."
         )
     if not path.is_dir():
-        return read_file(path)
-    parts = sorted(part for part in track(path).iterdir() if format_of(part))
-    if not parts:
+        return [path]
+    files = sorted(part for part in path.iterdir() if format_of(part))
+    if not files:
         raise Refusal(f"The folder {uri} holds no CSV, Parquet, JSON or Excel file.")
-    frames = [read_file(part) for part in parts]
+    return files
+
+
+def read_files(uri: str) -> pd.DataFrame:
+    """A file, or the files of a folder one below the other, tracked by content."""
+    files = files_of(uri)
+    for path in sorted({root() / Path(uri).expanduser(), *files}):
+        track(path)
+    frames = [read_file(path) for path in files]
     return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
 
@@ -91,7 +100,7 @@ def read_file(path: Path) -> pd.DataFrame:
             f"{path.name} is no table that can be read: give CSV, Parquet, JSON lines or Excel."
         )
     try:
-        return readers[kind](track(path))
+        return readers[kind](path)
     except Refusal:
         raise
     except Exception as error:

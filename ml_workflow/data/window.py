@@ -1,6 +1,6 @@
 """A window of rows against the reference window: which columns, relations and losses have moved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -23,13 +23,14 @@ NEARLY_ONE = 0.999  # the largest correlation that Fisher's z is taken of
 class Window:
     """Rows as monitoring sees them: inputs, and scores as columns.
 
-    Where outcomes are known also each row's loss and residual (outcome less score), shape (n,).
+    `losses` are, of rows whose outcomes are known, loss and residual (outcome less score).
     """
 
     inputs: pd.DataFrame
-    scores: pd.DataFrame | None = None
-    losses: np.ndarray | None = None
-    residuals: np.ndarray | None = None
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    losses: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["loss", "residual"], dtype=float)
+    )
 
 
 def window_of(
@@ -43,7 +44,8 @@ def window_of(
     most = int(np.bincount(encoded.astype(int)).argmax()) if scores.ndim == 2 else 0
     residuals = (encoded == most) - scores[:, most] if scores.ndim == 2 else encoded - scores
     columns = pd.DataFrame(scores.reshape(len(scores), -1)).add_prefix("score ")
-    return Window(inputs.reset_index(drop=True), columns, losses, residuals)
+    known = pd.DataFrame({"loss": losses, "residual": residuals})
+    return Window(inputs.reset_index(drop=True), columns, known)
 
 
 def alarms_of(
@@ -61,12 +63,10 @@ def alarms_of(
     moved["volume"] = row_count(expected, len(now))
     if known == list(now):
         moved["copies"] = copies(before, now)
-    if reference.scores is not None and window.scores is not None:
+    if len(window.scores):
         moved |= alarms(reference.scores, window.scores, [])
-    if reference.losses is not None and window.losses is not None:
-        moved["loss"] = worse(reference.losses, window.losses)
-    if reference.residuals is not None and window.residuals is not None:
-        moved["bias"] = biased(reference.residuals, window.residuals)
+    moved["loss"] = worse(reference.losses["loss"], window.losses["loss"])
+    moved["bias"] = biased(reference.losses["residual"], window.losses["residual"])
     return {name: words for name, words in moved.items() if words}
 
 
@@ -147,21 +147,21 @@ def deviation_of_z(a: np.ndarray, b: np.ndarray) -> float:
     return max(float(np.sqrt(1 + r * r / 2)), by_influence)
 
 
-def worse(before: np.ndarray, now: np.ndarray) -> str:
+def worse(before: pd.Series, now: pd.Series) -> str:
     """The mean loss a row, shape (n,), where it surely rose by a size that matters; else ""."""
     if not surely(before, now, "greater") or now.mean() <= before.mean() * (1 + WORSE):
         return ""
     return f"mean loss {before.mean():.4g}, now {now.mean():.4g}"
 
 
-def biased(before: np.ndarray, now: np.ndarray) -> str:
+def biased(before: pd.Series, now: pd.Series) -> str:
     """The mean residual, shape (n,), where it surely moved by a tenth of its spread; else ""."""
-    if not surely(before, now) or abs(now.mean() - before.mean()) < 0.1 * before.std():
+    if not surely(before, now) or abs(now.mean() - before.mean()) < 0.1 * before.std(ddof=0):
         return ""
     return f"outcomes less scores {before.mean():+.3g}, now {now.mean():+.3g}"
 
 
-def surely(before: np.ndarray, now: np.ndarray, than: str = "two-sided") -> bool:
+def surely(before: pd.Series, now: pd.Series, than: str = "two-sided") -> bool:
     """Whether a mean moved by more than chance gives in ALPHA of windows (Welch 1947).
 
     Of fewer than ten rows on a side nothing is sure.

@@ -75,13 +75,12 @@ def log(entries: list[Entry]) -> None:
 
 def _log(client: Any, entry: Entry) -> Any:
     """A new run with its parameters, figures and tags, as MLflow keeps it."""
-    from mlflow.entities import Metric, Param
+    import mlflow
 
     experiment = _experiment(client, entry.experiment)
     run = client.create_run(experiment, run_name=entry.run, tags=dict(entry.tags))
-    parameters = [Param(name, str(value)) for name, value in entry.parameters.items()]
-    figures = [Metric(name, value, run.info.start_time, 0) for name, value in entry.figures.items()]
-    client.log_batch(run.info.run_id, figures, parameters)
+    mlflow.log_params(dict(entry.parameters), run_id=run.info.run_id)
+    mlflow.log_metrics(dict(entry.figures), run_id=run.info.run_id)
     status = "FAILED" if entry.tags.get("outcome") == "failed" else "FINISHED"
     client.set_terminated(run.info.run_id, status)
     return run
@@ -163,7 +162,6 @@ def versions(name: str) -> list[Version]:
     """The registered releases of a task, the newest first."""
     with _registry() as client:
         names = _aliases(client, name).items()
-        found = client.search_model_versions(f"name = '{name}'")
         listed = [
             Version(
                 str(v.version),
@@ -172,9 +170,9 @@ def versions(name: str) -> list[Version]:
                 v.tags.get("digest", ""),
                 datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
                 client.get_run(v.run_id).data.metrics,
-                _reigns(v).latest,
+                max(map(datetime.fromisoformat, _reigns(v).since), default=None),
             )
-            for v in found
+            for v in client.search_model_versions(f"name = '{name}'")
         ]
     return sorted(listed, key=lambda version: -int(version.number))
 
@@ -252,11 +250,6 @@ class Reigns(NamedTuple):
     since: Sequence[str] = ()
     before: Sequence[str] = ()
 
-    @property
-    def latest(self) -> datetime | None:
-        """When the version last became champion."""
-        return datetime.fromisoformat(self.since[-1]) if self.since else None
-
 
 def promote(name: str, which: str) -> str:
     """Make a version champion, once it was loaded and kept its promise; its number.
@@ -266,10 +259,9 @@ def promote(name: str, which: str) -> str:
     registered(name, which)
     with _registry() as client:
         version, serving = _version(client, name, which), _champion(client, name)
-        if serving is None:
-            _crown(client, version, [])
-        elif version.version != serving.version:
-            _crown(client, version, [*_reigns(serving).before, str(serving.version)])
+        before = [*_reigns(serving).before, str(serving.version)] if serving else []
+        if str(version.version) not in before[-1:]:
+            _crown(client, version, before)
     return str(version.version)
 
 

@@ -4,7 +4,6 @@ import ast
 import hashlib
 import importlib.abc
 import importlib.metadata
-import importlib.util
 import io
 import json
 import platform
@@ -365,9 +364,8 @@ def _dataset(digest: str, content: bytes) -> ModuleType:
     """
     name = f"ml_workflow.dataset_{digest}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_loader(name, _Source(content))
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = ModuleType(name)
+        module.__package__ = "ml_workflow"
+        _Source(content).exec_module(module)
         sys.modules[name] = module
     return sys.modules[name]

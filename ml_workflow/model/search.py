@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from ..data.processes import dask_client
 from ..data.tables import content_hash
 from ..decision.kinds import Array, Kind
 from ..store.files import write_atomically
@@ -169,12 +170,13 @@ class Search:
         found = []
         for trial in self.study().get_trials(states=[TrialState.COMPLETE]):
             family, facts = trial.params["family"], trial.user_attrs
+            default = facts.get("default", False)
             scores = np.fromfile(self.place / f"{trial.number}.scores")
             build = FAMILIES[family].build
             candidate = Candidate(
-                name=family if facts.get("default") else f"{family} {trial.number}",
+                name=family if default else f"{family} {trial.number}",
                 family=family,
-                default=bool(facts.get("default")),
+                default=default,
                 loss=trial.value,
                 probabilities=scores.reshape(self.kind.choose((len(self.target), -1), (-1,))),
                 seconds=facts["seconds"],
@@ -312,9 +314,7 @@ def _workers(scheduler: str, search: Search) -> Iterator[tuple[Executor, int, An
     Single trials on all cores would wait for each other at every tree.
     """
     if scheduler:
-        from distributed import Client
-
-        with Client(scheduler) as client:
+        with dask_client(scheduler) as client:
             pool = client.get_executor(pure=False)
             yield pool, sum(client.nthreads().values()), client.scatter(search, broadcast=True)
     else:

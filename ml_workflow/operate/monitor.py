@@ -8,12 +8,12 @@ import pandas as pd
 import sqlalchemy as sa
 from scipy import stats
 
-from ..data.window import ALPHA, WORSE, alarms_of, plain, row_count, shift_of
+from ..data.window import ALPHA, WORSE, Window, alarms_of, plain, row_count, shift_of
 from ..model.registry import champion
 from ..model.release import Release
 from ..statistics.drift import compare_categories, judge_shifts
 from ..store.database import open_decisions
-from .reference import Reference, losses_of, reference_of, score_columns, window_from
+from .reference import Reference, losses_of, reference_of, score_columns
 from .traffic import HOUR, OutcomeSums, Traffic, rows_as_given, traffic_of
 
 BUSY = 20  # decisions from which an hour without any is no chance
@@ -114,8 +114,8 @@ def findings_of(reference: Reference, observation: Observation) -> dict[str, str
     """
     release, rows = observation.release, observation.rows
     columns = [str(c) for c in reference.inputs if c not in release.task.private]
-    before = window_from(reference.inputs, reference.scores, reference.losses)
-    now = window_from(rows, observation.scores, observation.losses)
+    before = Window(reference.inputs, reference.scores, reference.losses)
+    now = Window(rows, observation.scores, observation.losses)
     checks = {
         "volume": volume(observation),
         "gap": gaps(observation),

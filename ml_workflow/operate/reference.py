@@ -86,13 +86,6 @@ def losses_of(kind: Kind, rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.Dat
     classes = class_indices(kind, rows, decisions)
     known = ~np.isnan(classes)
     if not known.any():
-        return pd.DataFrame({"loss": [], "residual": []}, dtype=float)
+        return Window(rows).losses
     scores, outcomes = np.array(decisions["score"][known].tolist()), classes[known].astype(int)
-    window = window_of(rows[known], scores, outcomes, kind.losses(scores, outcomes))
-    return pd.DataFrame({"loss": window.losses, "residual": window.residuals})
-
-
-def window_from(inputs: pd.DataFrame, scores: pd.DataFrame, losses: pd.DataFrame) -> Window:
-    """Rows of inputs, scores, losses and residuals, to be compared."""
-    known = [losses[name].to_numpy() for name in ("loss", "residual")]
-    return Window(inputs, scores if len(scores) else None, *known)
+    return window_of(rows[known], scores, outcomes, kind.losses(scores, outcomes)).losses

@@ -2,9 +2,6 @@
 
 import atexit
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +11,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from ..errors import Refusal
+from ..data.processes import dask_client, end_with_parent
 from .kernels import Kernels, kernels
 
 PRELOADED = ["ml_workflow.run.sweep", "papermill", "nbconvert.exporters"]
@@ -27,7 +24,7 @@ Submit = Callable[..., "Future[Any]"]
 def workers(jobs: int, scheduler: str) -> Iterator[Submit]:
     """What submits a job: to so many processes with one warm parent, or to a Dask scheduler."""
     if scheduler:
-        with cluster(scheduler) as client:
+        with dask_client(scheduler) as client:
             yield client.get_executor(pure=False).submit
         return
     with kernels() as pool:
@@ -40,19 +37,6 @@ def workers(jobs: int, scheduler: str) -> Iterator[Submit]:
             raise
         finally:
             processes.executor.shutdown(cancel_futures=True)
-
-
-def cluster(scheduler: str) -> Any:
-    """The client of a Dask scheduler; a Refusal where none answers."""
-    from distributed import Client
-
-    try:
-        return Client(scheduler, timeout=10)
-    except (OSError, ValueError) as error:
-        raise Refusal(
-            f"No Dask scheduler answers at {scheduler!r}: {error}. "
-            "Start one with `dask scheduler`, or leave out --scheduler."
-        ) from None
 
 
 class Processes:
@@ -82,15 +66,7 @@ def begin(directory: Path, warm: bool) -> None:
     """Set up a worker: it uses the sweep's kernels, leaves Ctrl-C to the sweep, ends with it."""
     global _own
     _own = Kernels(directory, warm)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 def own_kernels() -> Kernels:

@@ -17,13 +17,14 @@ import sqlalchemy as sa
 
 from ..data.parts import ROWS
 from ..data.steps import workers
+from ..data.tables import files_of
 from ..errors import Refusal, nearest
 from ..model.registry import champion, place_of
 from ..model.release import Release, load_release
 from ..store.address import connection_to, is_database
 from ..store.files import name_of
 from ..store.scores import Type, mark_of, prepare, tables_of, unit_type, write_scores
-from .source import Order, Piece, Pieces, file_pieces, files_of, query_name, query_pieces
+from .source import Order, Piece, Pieces, file_pieces, query_name, query_pieces
 
 
 class Counts(NamedTuple):

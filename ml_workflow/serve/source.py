@@ -15,7 +15,7 @@ from ..data.features import as_it_is
 from ..data.parts import ROWS, Chunk, Table, frame_of, table_of
 from ..data.tables import format_of, read_file
 from ..errors import Refusal
-from ..store.files import digest, name_of, root
+from ..store.files import digest, name_of
 from ..store.scores import Mark
 from .rows import as_json
 
@@ -57,20 +57,6 @@ class Pieces(NamedTuple):
 
     rows: int
     pieces: Iterator[Piece]
-
-
-def files_of(uri: str) -> list[Path]:
-    """The file, or the tables of a folder by name."""
-    path = root() / Path(uri).expanduser()
-    if not path.exists():
-        raise Refusal(
-            f"The source {uri} does not exist (looked at {path}): "
-            "give a file, a folder of files, or a database URL with --query."
-        )
-    files = sorted(p for p in path.iterdir() if format_of(p)) if path.is_dir() else [path]
-    if not files:
-        raise Refusal(f"The folder {uri} holds no CSV, Parquet, JSON or Excel file.")
-    return files
 
 
 def file_pieces(path: Path, version: str, before: Mark | None) -> Pieces:

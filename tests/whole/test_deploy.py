@@ -133,7 +133,7 @@ def test_an_alarm_without_a_row_in_the_runbook() -> None:
         )
         for r in (0.8, -0.8)
     )
-    loss = numbers.normal(1, 0.1, 500)
+    loss = pd.Series(numbers.normal(1, 0.1, 500))
     alarms = [
         window.alarms(before, before + 2, [])["a"],
         window.relations(before, now, ["a", "b"])["a with b"],
