@@ -170,7 +170,7 @@ class Parent:
             threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
             status = 0
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             pass  # the client has given the kernel up
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)

@@ -25,7 +25,7 @@ def rows_of(kind: str, rows: int = 160, columns: int = 8) -> tuple[pd.DataFrame,
     """A table of numbers with gaps, and its target."""
     options = {"n_informative": 4, "random_state": 0}
     if kind == "regression":
-        X, y = make_regression(rows, columns, noise=5, **options)
+        X, y = make_regression(rows, columns, noise=80, **options)
     else:
         classes = {"n_classes": 2 + (kind == "multiclass"), "n_redundant": 0, "flip_y": 0.1}
         X, y = make_classification(rows, columns, **classes, **options)

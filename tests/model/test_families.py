@@ -8,8 +8,14 @@ import optuna
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ml_workflow.model.families import FAMILIES, OutOfTime, spaces
+from ml_workflow.model.families import FAMILIES, OutOfTime, Range, spaces
 from tests.model.searches import KINDS, NEVER, defaults, search_of
+
+
+def middle(span: Range) -> float:
+    """The middle of a range, on its scale."""
+    value = (span.low * span.high) ** 0.5 if span.log else (span.low + span.high) / 2
+    return type(span.low)(value)
 
 
 @threadpool_limits.wrap(limits=1, user_api="openmp")
@@ -23,8 +29,9 @@ def test_a_family_learns(name: str, kind: str) -> None:
     even = np.full((len(outcomes), classes), 1 / max(1, classes))
     constant = search.kind.choose(even, np.full(len(outcomes), mean))
     losses = partial(search.kind.losses, outcomes=outcomes)
-    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(0)).ask()
-    suggested = {k: span.suggest(trial, k) for k, span in spaces(search.shape)[name].items()}
+    space = spaces(search.shape)[name].items()
+    trial = optuna.trial.FixedTrial({key: middle(span) for key, span in space})
+    suggested = {key: span.suggest(trial, key) for key, span in space}
     for settings in (defaults(search, name), suggested):
         scores, trees = search.fold_scores(family, settings, fold, NEVER)
         assert losses(scores).mean() < losses(constant).mean() and np.isfinite(scores).all()
