@@ -46,8 +46,9 @@ quick: .venv/.tests var/mlflow.db  ## run the tests of a minute, and the linters
 
 test: .venv/.tests var/mlflow.db  ## run every test that is not long, and the linters
 	$(BIN)/ruff check
-	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove"
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove"; tests=$$?; \
+	wait $$types && exit $$tests
 
 prove: .venv/.tests var/mlflow.db  ## run the long tests
 	$(BIN)/pytest -m prove

@@ -19,12 +19,14 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import Progress
 
@@ -148,6 +150,26 @@ def _alike(frame: pd.DataFrame) -> np.ndarray:
     names = levels.index[(levels > 1) & (levels <= 20)]
     keys = [pd.factorize(frame[name], sort=True)[0].astype("int16") for name in names[::-1]]
     return np.lexsort(keys) if keys else np.arange(len(frame))
+
+
+def query(connection: sa.Connection, text: str, target: Path, at_once: int = ROWS) -> Path:
+    """The rows of a database query as a folder of Parquet files, streamed.
+
+    Whole or not at all, and kept when it is there already.
+    """
+    manifest = {"query": text, "at_once": at_once}
+    if _holds(target, manifest):
+        return target
+    streamed = connection.execution_options(stream_results=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
+        folder = Path(place) / "rows"
+        for part, frame in enumerate(pd.read_sql(sa.text(text), streamed, chunksize=at_once)):
+            _write_part(folder / _name(part), [_arrow(frame)])
+        _agree(folder)
+        write_json(folder / MANIFEST, manifest)
+        folder.replace(target)
+    return target
 
 
 def complete(

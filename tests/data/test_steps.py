@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from ml_workflow.data.parts import parquet_files
-from ml_workflow.data.steps import Done, Step, alike_first, run
+from ml_workflow.data.steps import Done, Step, alike_first, query, run
 from ml_workflow.errors import Refusal
 from tests.conftest import ROOT
 from tests.data import functions
@@ -210,3 +211,26 @@ def test_a_source_that_cannot_be_read_is_refused_in_a_sentence(
 def test_a_scheduler_that_is_not_there_is_told_in_a_sentence(values: Path, tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="No Dask scheduler answers"):
         run(Step(functions.slow, (0,)), values, tmp_path / "out", "nonsense://x")
+
+
+def test_a_query_gives_a_step_the_rows_that_pandas_gets(
+    postgres: Callable[[], str], tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"unit": np.arange(3_000) % 700, "value": np.arange(3_000)})
+    frame = frame.assign(value=frame["value"].astype("Int64").where(frame["value"] != 2_900))
+    engine = sa.create_engine(postgres().replace("postgresql://", "postgresql+psycopg://"))
+    frame.assign(note=[None] * 2_500 + ["late"] * 500).to_sql("rows", engine, index=False)
+    text, step = "SELECT * FROM rows ORDER BY value, unit", Step(functions.running, unit="unit")
+    with engine.connect() as connection:
+        query(connection, text, tmp_path / "rows", at_once=400)
+    with engine.connect() as connection:
+        expected = step(pd.read_sql(sa.text(text), connection))
+        assert query(connection, text, tmp_path / "rows", at_once=400) == tmp_path / "rows"
+        with pytest.raises(sa.exc.SQLAlchemyError):
+            query(connection, "SELECT 1 / (699 - unit) FROM rows", tmp_path / "broken", 400)
+    engine.dispose()
+    assert len(parquet_files(tmp_path / "rows")) == 8
+    assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+    run(step, tmp_path / "rows", tmp_path / "out", processes=2, at_once=500)
+    result = pd.read_parquet(tmp_path / "out")
+    pd.testing.assert_frame_equal(by_unit(result), by_unit(expected))

@@ -118,5 +118,5 @@ def test_a_class_that_a_fold_does_not_know_gets_no_probability_and_no_crash(
 def test_workers_of_a_dask_cluster_share_the_study(tmp_path: Path) -> None:
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(processes=True, **options) as cluster:
-        found = search_of("regression", place=tmp_path).run(60, cluster.scheduler_address)
+        found = search_of("regression", place=tmp_path).run(25, cluster.scheduler_address)
     assert len(found) >= 2 and len({one.name for one in found}) == len(found)

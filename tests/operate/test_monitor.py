@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,8 @@ def test_the_command_says_each_finding_ends_with_three_and_writes_page_and_figur
 
 
 def test_nothing_is_found_where_nothing_moved(live: Live) -> None:
-    live.play(SCENARIO._replace(begin=time.time() - 2 * MONTH))
+    end = ceil(time.time() / HOUR) * HOUR  # where the command lets its window end
+    live.play(SCENARIO._replace(begin=end - 2 * MONTH))
     done = live.called("monitor", "--days", "30")
     assert done.returncode == 0 and "nothing moved" in done.stdout, done.stdout + done.stderr
 
