@@ -361,6 +361,11 @@ def assigning() -> Iterator[Line]:
     )
 
 
+def around(estimate: float, deviation: float = 0.0) -> Interval:
+    """An interval of 95 %."""
+    return Interval(estimate - 1.96 * deviation, estimate, estimate + 1.96 * deviation)
+
+
 def returns() -> Iterator[Line]:
     g = np.random.default_rng(10)
     truth = (173.0 * 30_000 - 60_000) * 12 / 1_500_000 - 1
@@ -371,15 +376,12 @@ def returns() -> Iterator[Line]:
             g.normal(30_000, 2_000),
             g.normal(1_500_000, 150_000),
         )
-        result = roi.return_on(
-            Interval(gain - 1.96 * 50, gain, gain + 1.96 * 50),
-            decisions_per_month=Interval(
-                decisions - 1.96 * 2_000, decisions, decisions + 1.96 * 2_000
-            ),
-            build_cost=Interval(cost - 1.96 * 150_000, cost, cost + 1.96 * 150_000),
-            run_cost_per_month=60_000,
-            draws=4_000,
-        )
+        inputs = {
+            "decisions_per_month": around(decisions, 2_000),
+            "build_cost": around(cost, 150_000),
+            "run_cost_per_month": around(60_000),
+        }
+        result = roi.return_on(around(gain, 50), inputs, 12)
         covered.append(result.roi.lower < truth < result.roi.upper)
         net.append(result.net_value_per_month)
     yield share(
@@ -537,9 +539,9 @@ def _ours(path: str) -> float:
     checks = check_sums(tally)
     assert all(check.passed for check in checks), checks
     effect = looks_by_day(tally, expected=10_000_000)[-1].effect
-    roi.return_on(
-        effect.interval, decisions_per_month=30_000, build_cost=1_500_000, run_cost_per_month=60_000
-    )
+    amounts = {"decisions_per_month": 3e4, "build_cost": 1.5e6, "run_cost_per_month": 6e4}
+    inputs = {name: around(amount) for name, amount in amounts.items()}
+    roi.return_on(effect.interval, inputs, 12)
     return effect.difference
 
 
