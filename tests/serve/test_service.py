@@ -183,14 +183,16 @@ def slowest_switch(service: Service) -> float:
     return max(seconds)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.prove)])
+@pytest.mark.parametrize(
+    ("workers", "answers"), [(1, 20), pytest.param(2, 100, marks=pytest.mark.prove)]
+)
 def test_every_worker_switches_within_two_seconds_and_under_load_no_request_fails(
-    versions: Home, row: Row, workers: int
+    versions: Home, row: Row, workers: int, answers: int
 ) -> None:
     url = versions.env["ML_WORKFLOW_DATABASE"]
     with served(versions, url, free_port(), workers) as service:
         assert slowest_switch(service) < 2
         with load_on(service.port, row, clients=8) as load:
             assert max(slowest_switch(service) for _ in range(2 * workers - 1)) < 10
-    assert len(load.answers) > 20 and load.broken == 0
+    assert len(load.answers) > answers and load.broken == 0
     assert {answer["version"] for answer in load.answers.values()} == {"1", "2"}
