@@ -200,7 +200,7 @@ def complete(
 
 @contextmanager
 def workers(scheduler: str, processes: int) -> Iterator[Executor]:
-    """Processes of this machine with one thread each, or a Dask cluster's at an address (tcp://…)."""
+    """Processes of this machine with one thread each, or those of a Dask cluster (tcp://…)."""
     if scheduler:
         with dask_client(scheduler) as client:
             yield client.get_executor(pure=False)

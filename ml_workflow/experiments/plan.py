@@ -132,9 +132,17 @@ def plan_experiment(task: Task, worth: pd.DataFrame, share: float) -> Plan:
     if deviation:
         sums = [sums_of(values, covariate=expected) for values in (before, after)]
         variance_left = float(np.clip(effect_of(*sums).variance_ratio, 0.01, 1))
-    looks, sides, delay = task.abtest.looks, task.abtest.sides, task.target.delay / DAY
-    metric = metric_name(task)
-    plan = Plan(metric, looks, sides, share, delay, effect, deviation, variance_left)
+    delay = task.target.delay / DAY
+    plan = Plan(
+        metric=metric_name(task),
+        looks=task.abtest.looks,
+        sides=task.abtest.sides,
+        share=share,
+        known_after_days=delay,
+        effect=effect,
+        deviation=deviation,
+        variance_left=variance_left,
+    )
     if effect == 0 or deviation == 0:
         return plan
     size = size_for_mean(effect, deviation, plan.design)
