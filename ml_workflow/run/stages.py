@@ -22,7 +22,6 @@ from ..report.records import Inputs, Record, Stage, records
 from ..report.run_page import write_run_page
 from ..store.files import root
 from ..store.run import STAGES, new_name, point_latest, reports
-from .execution import execute
 from .kernels import Kernels
 from .notebooks import Parameters, code_hash
 from .reuse import reuse
@@ -144,6 +143,9 @@ class Walk:
         fresh = self.plan.fresh_from is not None and stage.name >= self.plan.fresh_from
         if not fresh and any(reuse(stage, self.record, run) for run in self.earlier):
             return
+        # papermill takes half a second to import, and a run of stages that are reused needs none
+        from .execution import execute
+
         execute(stage, self.record, self.plan.task, self.pool)
         if stage.name < self.plan.until:
             self.pool.prepare()
