@@ -150,7 +150,7 @@ def finished(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory, work
         if not (place / "reports" / "latest").exists():
             words = ["run", "penguins", "-p", "time_budget=2"]
             done = workflow(*words, env=surroundings(place))
-            assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+            assert (done.returncode, done.stderr) == (0, ""), done
     reports = Path(env["ML_WORKFLOW_REPORTS"])
     (reports / "latest").unlink(missing_ok=True)
     shutil.copytree(place / "reports", reports, symlinks=True, dirs_exist_ok=True)

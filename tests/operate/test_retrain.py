@@ -183,7 +183,7 @@ def test_a_challenger_needs_a_gain_that_is_surely_over_the_margin() -> None:
 def test_a_challenger_that_is_not_surely_better_waits_and_the_record_says_why(live: Live) -> None:
     before = state(live)
     done = live.called("retrain", *WORDS)
-    assert done.returncode == 3 and "penguins/1 serves on" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 3 and "penguins/1 serves on" in done.stdout, done
     assert "Traceback" not in done.stderr and state(live) == before
 
 

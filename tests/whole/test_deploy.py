@@ -65,7 +65,7 @@ def test_what_the_image_holds_is_enough_for_its_command_line(tmp_path: Path) -> 
         copy = partial(shutil.copytree, ignore=away) if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     done = workflow("check", "penguins", env=surroundings(tmp_path), cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done
 
 
 def test_manifests_that_kubernetes_would_refuse(tmp_path: Path) -> None:

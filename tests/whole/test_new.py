@@ -21,7 +21,7 @@ def git(folder: Path, *words: str) -> str:
     """What git answers, or the test fails with what it says."""
     known = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
     done = subprocess.run([*known, *words], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
     return done.stdout
 
 
@@ -35,7 +35,7 @@ def process(folder: Path, *words: str) -> str:
     command = [sys.executable, "-m", *words]
     env = surroundings(folder.parent)
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
     return done.stdout + done.stderr
 
 
@@ -62,14 +62,14 @@ def template(tmp_path: Path) -> Path:
 def project(template: Path) -> Path:
     """A new project, made by the command line of the template."""
     done = called("new", "../churn", *WORDS, env=surroundings(template.parent), cwd=template)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done
     return template.parent / "churn"
 
 
 @pytest.mark.prove
 def test_a_new_project_runs_and_passes_its_own_tests(project: Path) -> None:
     done = workflow("run", env=surroundings(project.parent), cwd=project)
-    assert done.returncode in (0, 3), done.stdout + done.stderr
+    assert done.returncode in (0, 3), done
     assert "skipped" not in process(project, "pytest", "tests")
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(
 
     before = places()
     done = called("new", *WORDS, *words, env=env, cwd=template)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stdout + done.stderr
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done
     assert reason in done.stderr and before == places()
 
 

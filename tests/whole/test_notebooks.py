@@ -25,7 +25,7 @@ def nbdev(command: str, project: Path, *options: str) -> None:
     program = Path(sys.executable).with_name(f"nbdev-{command}")
     env = surroundings(project.parent)
     done = subprocess.run([program, *options], cwd=project, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -193,7 +193,7 @@ def test_a_read_only_reports_folder_is_refused(tmp_path: Path) -> None:
     if done is None:  # without mounts, a place where nobody, root included, can make a folder
         env = {**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": "/proc/reports"}
         done = called("run", "penguins", env=env)
-    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.returncode == 2, done
     assert "cannot be written" in one_sentence(done.stderr)
 
 
@@ -203,7 +203,7 @@ def test_a_full_disk_is_refused_before_and_during_a_run(size: str, tmp_path: Pat
     if done is None:  # without mounts, the device that is always full takes the folder's place
         (tmp_path / "reports").symlink_to("/dev/full")
         done = called("run", "penguins", env=surroundings(tmp_path))
-    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.returncode == 2, done
     assert "written" in one_sentence(done.stderr) and "room" in done.stderr
     left = tmp_path / "disk.left"
     assert size == "300k" or not left.exists() or left.read_text() == ""

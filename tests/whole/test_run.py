@@ -155,7 +155,7 @@ def test_a_table_from_elsewhere_decides_the_run(
     mapping = "mapping=user=unit,revenue=value,ts=time,A=current,B=release"
     given = ["-p", "time_budget=2", "-p", f"evidence={path}", "-p", mapping]
     done = called("run", "penguins", *given, env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
     statuses = [stage["status"] for stage in record(newest(env))["stages"]]
     assert statuses == ["reused"] * 5 + ["done"]
     decision = json.loads((newest(env) / "files" / "decision.json").read_text(encoding="utf-8"))
