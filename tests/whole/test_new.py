@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import ROOT, called, edit, surroundings, workflow
+from tests.conftest import ROOT, called, edit, python, surroundings, workflow
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs git's history")
 WORDS = ["--name", "churn", "--target", "churned", "--data", "../customers.csv"]
@@ -32,9 +31,7 @@ def commit(folder: Path) -> None:
 
 def process(folder: Path, *words: str) -> str:
     """What a module of this Python says, started in a project; it must end well."""
-    command = [sys.executable, "-m", *words]
-    env = surroundings(folder.parent)
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+    done = python("-m", *words, env=surroundings(folder.parent), cwd=folder)
     assert done.returncode == 0, done
     return done.stdout + done.stderr
 

@@ -1,6 +1,5 @@
 """A run's folder: a true record, six pages that stand alone, figures that can be computed again."""
 
-import json
 import re
 import sqlite3
 import sys
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ml_workflow.store.run import STAGES
-from tests.conftest import ROOT, called, newest, record
+from tests.conftest import ROOT, called, newest, read_json, record
 
 ADDRESS = r"(?:script|link|img|iframe|object|embed|source)\b[^>]*?(?:src|href|data)\s*=\s*[\"']?"
 
@@ -112,7 +111,7 @@ def test_scores_hold_every_process_on_every_holdout_row(finished: Path) -> None:
 def test_the_ab_figures_follow_from_the_rows_of_the_decisions_table(finished: Path) -> None:
     """By SQL; what is taken from an estimate for the covariate has its oracles in statistics."""
     files = finished / "files"
-    decision = json.loads((files / "decision.json").read_text(encoding="utf-8"))
+    decision = read_json(files / "decision.json")
     with closing(sqlite3.connect(files / "decisions.db")) as connection:
         rows = connection.execute(
             "select arm_assigned, count(*), sum(value), sum(value * value) "
@@ -158,7 +157,7 @@ def test_a_table_from_elsewhere_decides_the_run(
     assert done.returncode == 0, done
     statuses = [stage["status"] for stage in record(newest(env))["stages"]]
     assert statuses == ["reused"] * 5 + ["done"]
-    decision = json.loads((newest(env) / "files" / "decision.json").read_text(encoding="utf-8"))
+    decision = read_json(newest(env) / "files" / "decision.json")
     assert decision["outcome"] == "ship" and decision["sums"]["release"]["units"] == 1000
     assert decision["command"] == "ml-workflow promote penguins challenger"
     assert decision["net_value_per_month"][0] > 0

@@ -1,6 +1,5 @@
 """Any table runs to a verdict or is refused in a sentence; another target edits only the task."""
 
-import json
 import re
 import sqlite3
 from contextlib import closing
@@ -11,7 +10,15 @@ import pandas as pd
 import pytest
 
 from ml_workflow.store.run import STAGES
-from tests.conftest import called, copy_of_the_project, newest, record, surroundings, workflow
+from tests.conftest import (
+    called,
+    copy_of_the_project,
+    newest,
+    read_json,
+    record,
+    surroundings,
+    workflow,
+)
 from tests.whole.test_run import assert_stands_alone
 
 RNG = np.random.default_rng(0)
@@ -103,7 +110,7 @@ def test_a_forced_run_of_an_awkward_table_comes_to_its_end(noise: tuple[Path, st
     run, _ = noise
     assert record(run)["outcome"] == "stop"
     assert [stage["status"] for stage in record(run)["stages"]] == ["done"] * 6
-    card = json.loads((run / "files" / "dataset.json").read_text())
+    card = read_json(run / "files" / "dataset.json")
     assert card["leaks"] == [] and card["examples"] < SIZE
     scores = pd.read_parquet(run / "files" / "scores.parquet")
     current = [f"current_{kind}" for kind in ("score", "decision", "value")]
