@@ -18,26 +18,19 @@ PENGUINS: dict[str, Any] = yaml.safe_load(
 WITHOUT_MONEY = {**PENGUINS, "value": {}, "current_process": None}
 
 
-def changed(base: dict[str, Any], **changes: object) -> dict[str, Any]:
-    """A task with some keys changed; `a__b` stands for a.b."""
-    task: dict[str, Any] = yaml.safe_load(yaml.safe_dump(base))
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        place = task
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    return task
+def changed(key: str, **parts: object) -> dict[str, Any]:
+    """The penguins with other parts in what stands under a key."""
+    return {**PENGUINS, key: PENGUINS[key] | parts}
 
 
 def decided(expression: str) -> dict[str, Any]:
     """The penguins with another rule."""
-    return changed(PENGUINS, current_process__decide=expression)
+    return changed("current_process", decide=expression)
 
 
 def source(**keys: str) -> dict[str, Any]:
     """The penguins from another source; FOLDER stands for the folder of the test's tables."""
-    return changed(PENGUINS, sources=[{"name": "other", **keys}])
+    return {**PENGUINS, "sources": [{"name": "other", **keys}]}
 
 
 Wrong = tuple[list[str] | str | dict[str, Any], str]
@@ -48,9 +41,9 @@ FAULTS: dict[str, Wrong] = {
     "no YAML": ("name: [credit", "line"),
     "not a mapping": ("- name: credit", "must be a mapping"),
     "bytes that are no text": ("name: \x01", "is not YAML"),
-    "unknown key within": (changed(PENGUINS, target__colunm="x"), "'column'"),
+    "unknown key within": (changed("target", colunm="x"), "'column'"),
     "missing key": ({k: v for k, v in PENGUINS.items() if k != "unit"}, "'unit'"),
-    "a kind that there is not": (changed(PENGUINS, target__kind="multi"), "target.kind"),
+    "a kind that there is not": (changed("target", kind="multi"), "target.kind"),
     "missing file": (source(uri="data/nothing.csv"), "data/nothing.csv does not exist"),
     "missing environment variable": (
         source(uri="${NO_SUCH_DATABASE_URL}", query="select 1"),
@@ -66,17 +59,17 @@ FAULTS: dict[str, Wrong] = {
     "no rows": (source(uri="FOLDER/header.csv"), "no rows"),
     "no bytes": (source(uri="FOLDER/nothing.csv"), "empty"),
     "repeated column": (source(uri="FOLDER/twice.csv"), "more than one column"),
-    "target column absent": (changed(PENGUINS, target__column="speces"), "'species'"),
+    "target column absent": (changed("target", column="speces"), "'species'"),
     "positive label absent": (
-        changed(WITHOUT_MONEY, target={"column": "sex", "kind": "binary", "positive": "other"}),
+        WITHOUT_MONEY | {"target": {"column": "sex", "kind": "binary", "positive": "other"}},
         "target.positive",
     ),
     "one outcome only": (
-        changed(WITHOUT_MONEY, sources=[{"name": "one", "uri": "FOLDER/one.csv"}]),
+        WITHOUT_MONEY | {"sources": [{"name": "one", "uri": "FOLDER/one.csv"}]},
         "nothing to predict",
     ),
     "text for a number": (
-        changed(WITHOUT_MONEY, target={"column": "species", "kind": "regression"}),
+        WITHOUT_MONEY | {"target": {"column": "species", "kind": "regression"}},
         "text",
     ),
     "unknown column in the rule": (
@@ -87,14 +80,14 @@ FAULTS: dict[str, Wrong] = {
     "no expression": (decided("when Gentoo then"), "current_process.decide"),
     "a decision that there is not": (decided("'Gentooo'"), "Gentooo"),
     "matrix without a class": (
-        changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}),
+        changed("value", matrix={"Adelie": {"Adelie": 1}}),
         "value.matrix",
     ),
     "no dates to split by": (
-        changed(PENGUINS, split={"by": "time", "column": "island"}),
+        PENGUINS | {"split": {"by": "time", "column": "island"}},
         "hold no date",
     ),
-    "unknown features": (changed(PENGUINS, features="paymnt_history"), "'payment_history'"),
+    "unknown features": (PENGUINS | {"features": "paymnt_history"}, "'payment_history'"),
     "misspelt parameter": (["run", "penguins", "-p", "fold=3"], "'folds'"),
     "parameter of another type": (["run", "penguins", "-p", "folds=many"], "a whole number"),
     "parameter of another stage": (["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"),
