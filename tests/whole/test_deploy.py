@@ -43,10 +43,6 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{manifest['kind']} {manifest['metadata']['name']}", spec["template"]["spec"]
 
 
-def variables(container: dict[str, Any]) -> list[dict[str, Any]]:
-    return container.get("env", [])
-
-
 def test_files_against_their_schemas() -> None:
     check = ["check-jsonschema", "--builtin-schema"]
     tool(*check, "vendor.compose-spec", "deploy/compose.yaml")
@@ -86,7 +82,7 @@ def test_a_container_with_rights_it_does_not_need() -> None:
             assert container["securityContext"] == KEPT_OUT, name
             assert container["resources"].keys() == {"requests", "limits"}, name
             assert probes <= container.keys(), name
-            assert all("valueFrom" in variable for variable in variables(container)), name
+            assert all("valueFrom" in variable for variable in container.get("env", [])), name
 
 
 def test_what_one_file_says_and_another_does_not_know() -> None:
@@ -98,7 +94,7 @@ def test_what_one_file_says_and_another_does_not_know() -> None:
         variable["valueFrom"]["secretKeyRef"]["key"]
         for _, pod in pods()
         for container in pod["containers"]
-        for variable in variables(container)
+        for variable in container.get("env", [])
     }
     assert secrets == set(re.findall(r"--from-literal=([\w-]+)=", RUNBOOK))
     assert all(f"`{rule['alert']}`" in RUNBOOK for rule in RULES)
