@@ -11,10 +11,13 @@ import sqlalchemy as sa
 
 from ml_workflow.model.registry import champion, promote
 from ml_workflow.model.release import Release
-from ml_workflow.operate.simulate import Scenario, play
+from ml_workflow.operate.simulate import MONTH, Scenario, play
 from ml_workflow.store.database import open_decisions
 from tests.conftest import called, copy_of_the_project, surroundings, within
 from tests.serve.conftest import register_run
+
+SCENARIO = Scenario(pd.DataFrame(), months=2, decisions=1500)
+NOW = SCENARIO.begin + 2 * MONTH
 
 
 class Live(NamedTuple):

@@ -22,14 +22,11 @@ from ml_workflow.operate.monitor import (
     monitor,
     volume,
 )
-from ml_workflow.operate.simulate import DRIFTS, MONTH, Arrivals, Scenario
+from ml_workflow.operate.simulate import DRIFTS, MONTH, Arrivals
 from ml_workflow.operate.traffic import HOUR, OutcomeSums, Traffic
 from ml_workflow.task.file import read_task
 from tests.conftest import ROOT
-from tests.operate.conftest import Live
-
-SCENARIO = Scenario(pd.DataFrame(), months=2, decisions=1500)
-NOW = SCENARIO.begin + 2 * MONTH
+from tests.operate.conftest import NOW, SCENARIO, Live
 
 
 def findings(live: Live) -> dict[str, str]:
