@@ -90,11 +90,15 @@ FAULTS: dict[str, Wrong] = {
     "unknown features": (PENGUINS | {"features": "paymnt_history"}, "'payment_history'"),
     "misspelt parameter": (["run", "penguins", "-p", "fold=3"], "'folds'"),
     "parameter of another type": (["run", "penguins", "-p", "folds=many"], "a whole number"),
-    "parameter of another stage": (["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"),
+    "parameter of another stage": (
+        ["run", "penguins", "-p", "02_dataset.folds=3"],
+        "02_dataset has no parameter 'folds'",
+    ),
     "parameter without a value": (["run", "penguins", "-p", "folds"], "name=value"),
     "parameter file missing": (["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"),
     "parameter file no YAML": (["run", "penguins", "-f", "FOLDER/broken.yaml"], "is not YAML"),
-    "unknown stage": (["run", "penguins", "--until", "06"], "stage"),
+    "unknown stage": (["run", "penguins", "--until", "06"], "stages are 00_define, 01_research"),
+    "unknown stage, one near": (["run", "penguins", "--from", "pok"], "mean '03_poc'"),
     "table without that target": (
         ["run", "data/penguins.csv.gz", "--target", "specie"],
         "'species'",
@@ -158,19 +162,21 @@ mount -t tmpfs -o "$1" tmpfs "$2" && {
 """
 
 
-def on_its_own_disk(tmp_path: Path, options: str) -> subprocess.CompletedProcess[str] | None:
-    """A run with its reports on a mounted file system; None where mounts are forbidden.
+def on_its_own_disk(tmp_path: Path, options: str) -> subprocess.CompletedProcess[str]:
+    """A run with its reports on a mounted file system; the records left are listed beside it.
 
-    The records that it leaves there are listed in a file beside it.
+    Where mounts are forbidden a place that nobody can write, or that is full, stands in.
     """
     place = tmp_path / "disk"
     place.mkdir()
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     mount = [*unshare, "mount", "-t", "tmpfs", "tmpfs", str(place)]
+    env = surroundings(tmp_path)
     if subprocess.run(mount, capture_output=True).returncode:
-        return None
+        (tmp_path / "reports").symlink_to("/proc/reports" if options == "ro" else "/dev/full")
+        return called("run", "penguins", env=env)
     command = [*unshare, "sh", "-c", MOUNTED, "sh", options, str(place), sys.executable]
-    env = {**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": str(place)}
+    env["ML_WORKFLOW_REPORTS"] = str(place)
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
@@ -181,22 +187,14 @@ def test_a_file_in_the_place_of_the_reports_folder_is_refused(tmp_path: Path) ->
     assert (tmp_path / "reports").read_text() == "a file"
 
 
-def test_a_read_only_reports_folder_is_refused(tmp_path: Path) -> None:
-    done = on_its_own_disk(tmp_path, "ro")
-    if done is None:  # without mounts, a place where nobody, root included, can make a folder
-        env = {**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": "/proc/reports"}
-        done = called("run", "penguins", env=env)
+@pytest.mark.parametrize(
+    ("options", "said"), [("ro", "cannot be"), ("size=32k", "room"), ("size=300k", "room")]
+)
+def test_a_disk_that_is_read_only_or_full_is_refused_before_and_during_a_run(
+    options: str, said: str, tmp_path: Path
+) -> None:
+    done = on_its_own_disk(tmp_path, options)
     assert done.returncode == 2, done
-    assert "cannot be written" in one_sentence(done.stderr)
-
-
-@pytest.mark.parametrize("size", ["32k", "300k"])
-def test_a_full_disk_is_refused_before_and_during_a_run(size: str, tmp_path: Path) -> None:
-    done = on_its_own_disk(tmp_path, f"size={size}")
-    if done is None:  # without mounts, the device that is always full takes the folder's place
-        (tmp_path / "reports").symlink_to("/dev/full")
-        done = called("run", "penguins", env=surroundings(tmp_path))
-    assert done.returncode == 2, done
-    assert "written" in one_sentence(done.stderr) and "room" in done.stderr
-    left = tmp_path / "disk.left"
-    assert size == "300k" or not left.exists() or left.read_text() == ""
+    sentence, left = one_sentence(done.stderr), tmp_path / "disk.left"
+    assert "written" in sentence and said in sentence
+    assert options == "size=300k" or not left.exists() or left.read_text() == ""
