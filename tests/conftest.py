@@ -75,7 +75,9 @@ def surroundings(folder: Path) -> dict[str, str]:
     }
 
 
-def python(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def python(
+    *words: str, env: dict[str, str] | None = None, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """This Python with these words, as a process."""
     command = [sys.executable, *words]
     return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=900)
@@ -244,7 +246,7 @@ def new_database(request: pytest.FixtureRequest, kind: str) -> str:
     """The address of a new, empty database of this kind."""
     if kind == "sqlite":
         return f"sqlite:///{request.getfixturevalue('tmp_path')}/new.db"
-    return str(request.getfixturevalue("postgres")())
+    return request.getfixturevalue("postgres")()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

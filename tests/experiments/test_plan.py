@@ -18,14 +18,8 @@ from ml_workflow.experiments.plan import (
     worth_on_holdout,
 )
 from ml_workflow.task.definition import Task
-from ml_workflow.task.file import read_task, task_path
 
 KEYS = "metric looks sides share known_after_days effect deviation variance_left units days"
-
-
-@pytest.fixture
-def task() -> Task:
-    return read_task(task_path("penguins"))
 
 
 @pytest.fixture

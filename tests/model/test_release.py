@@ -37,7 +37,7 @@ class Foreign:
 
 def script(text: str, *words: str, cwd: Path) -> str:
     """What a Python script says, run in a folder."""
-    done = python("-c", text, *words, env=dict(os.environ), cwd=cwd)
+    done = python("-c", text, *words, cwd=cwd)
     assert done.returncode == 0, done
     return done.stdout
 

@@ -39,7 +39,6 @@ class Swept:
             text=True,
             start_new_session=True,
         ) as started:
-            assert started.stdout
             self.first_line = started.stdout.readline()
             os.killpg(started.pid, signal.SIGINT)  # as a terminal does
             self.stderr = started.communicate(timeout=60)[1]
