@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -19,7 +20,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import sqlalchemy as sa
 
 # As the command line sets it: waiting threads leave the core to others.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -62,11 +62,11 @@ def surroundings(folder: Path) -> dict[str, str]:
     if not database.exists() and migrated.exists():
         copy_registry(migrated, database)
         with closing(sqlite3.connect(database)) as registry:  # without what runs by hand registered
-            for table in ("registered_model_aliases", "model_version_tags", "model_versions"):
-                registry.execute(f"delete from {table}")
-            registry.execute("delete from registered_model_tags")
-            registry.execute("delete from registered_models")
-            registry.commit()
+            registry.executescript(
+                "delete from registered_model_aliases; delete from model_version_tags;"
+                "delete from model_versions; delete from registered_model_tags;"
+                "delete from registered_models;"
+            )
     unset = ("PYTHONDONTWRITEBYTECODE", "ML_WORKFLOW_DEBUG")
     return {name: value for name, value in os.environ.items() if name not in unset} | {
         "ML_WORKFLOW_REPORTS": str(folder / "reports"),
@@ -75,12 +75,29 @@ def surroundings(folder: Path) -> dict[str, str]:
     }
 
 
+def python(
+    *words: str, env: dict[str, str] | None = None, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """This Python with these words, as a process."""
+    command = [sys.executable, *words]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=900)
+
+
 def workflow(
     *words: str, env: dict[str, str], cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """`ml-workflow` with these words, as a process."""
-    command = [sys.executable, "-m", "ml_workflow.cli", *words]
-    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=900)
+    return python("-m", "ml_workflow.cli", *words, env=env, cwd=cwd)
+
+
+@contextlib.contextmanager
+def within(folder: Path, env: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
+    """What happens in a folder and an environment; what else is patched comes back with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        yield patch
 
 
 def called(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -89,14 +106,11 @@ def called(*words: str, env: dict[str, str], cwd: Path = ROOT) -> subprocess.Com
 
     out, err = io.StringIO(), io.StringIO()
     with (
-        pytest.MonkeyPatch.context() as patch,
+        within(cwd, env) as patch,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as ended,
     ):
-        for name, value in env.items():
-            patch.setenv(name, value)
-        patch.chdir(cwd)
         patch.setattr(sys, "argv", ["ml-workflow", *words])
         main()
         sys.exit()
@@ -111,9 +125,22 @@ def newest(env: dict[str, str]) -> Path:
     return max(runs, key=lambda run: run.stat().st_ctime)
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def record(folder: Path) -> dict[str, Any]:
     """A run's record."""
-    return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+    return read_json(folder / "run.json")
+
+
+def wait_until(true: Callable[[], Any], seconds: float = 20) -> bool:
+    """Whether it is true in time."""
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return bool(true())
 
 
 def copy_of_the_project(place: Path) -> Path:
@@ -150,7 +177,7 @@ def finished(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory, work
         if not (place / "reports" / "latest").exists():
             words = ["run", "penguins", "-p", "time_budget=2"]
             done = workflow(*words, env=surroundings(place))
-            assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+            assert (done.returncode, done.stderr) == (0, ""), done
     reports = Path(env["ML_WORKFLOW_REPORTS"])
     (reports / "latest").unlink(missing_ok=True)
     shutil.copytree(place / "reports", reports, symlinks=True, dirs_exist_ok=True)
@@ -190,32 +217,23 @@ def postgres() -> Iterator[Callable[[], str]]:
     if programs is None:
         missing = "PostgreSQL is not installed here: apt-get install postgresql."
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    assert programs is not None
     user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
     # A short name: the path of a socket has at most 107 characters.
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
-        place, data, socket = Path(name), Path(name) / "data", Path(name) / "socket"
-        place.chmod(0o755)
-        (place / "secret").write_text(PASSWORD)
-        data.mkdir(mode=0o700)
-        socket.mkdir(mode=0o777)
-        for path in (data, socket):
-            shutil.chown(path, user)
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as place:
+        Path(place, "secret").write_text(PASSWORD)
+        shutil.chown(place, user)
         run = partial(subprocess.run, user=user, cwd=place, capture_output=True)
-        words = f"-A scram-sha-256 -U tester -E UTF8 --no-locale --pwfile={place}/secret -N"
-        run([programs / "initdb", "-D", data, *words.split()], check=True)
-        options = f"-c listen_addresses='' -c unix_socket_directories={socket} -c fsync=off"
-        options += " -c max_connections=100"
-        control = [programs / "pg_ctl", "-D", data, "-w"]
-        run([*control, "-o", options, "-l", data / "log", "start"], check=True)
-        server = f"postgresql://tester:{PASSWORD}@/{{}}?host={socket}"
+        words = "-A scram-sha-256 -U tester -E UTF8 --no-locale --pwfile=secret -N -D data"
+        run([programs / "initdb", *words.split()], check=True)
+        options = f"-c listen_addresses='' -c unix_socket_directories={place} -c fsync=off"
+        control = [programs / "pg_ctl", "-D", "data", "-w"]
+        run([*control, "-o", options, "-l", "log", "start"], check=True)
+        server = f"postgresql://tester:{PASSWORD}@/{{}}?host={place}"
 
         def database() -> str:
             new = f"t{uuid4().hex[:12]}"
-            engine = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                connection.execute(sa.text(f"CREATE DATABASE {new}"))
-            engine.dispose()
+            known = f"--maintenance-db={server.format('postgres')}"
+            run([programs / "createdb", known, new], check=True)
             return server.format(new)
 
         try:
@@ -228,7 +246,7 @@ def new_database(request: pytest.FixtureRequest, kind: str) -> str:
     """The address of a new, empty database of this kind."""
     if kind == "sqlite":
         return f"sqlite:///{request.getfixturevalue('tmp_path')}/new.db"
-    return str(request.getfixturevalue("postgres")())
+    return request.getfixturevalue("postgres")()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

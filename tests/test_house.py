@@ -5,8 +5,6 @@ import json
 import linecache
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from configparser import ConfigParser
 from functools import cache
@@ -15,7 +13,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-HOME = Path(__file__).parents[1]
+from tests.conftest import ROOT as HOME
+from tests.conftest import python
+
 PACKAGE = "ml_workflow"
 STAGES = ["define", "research", "dataset", "poc", "scale", "abtest"]
 FLOORS = [
@@ -205,8 +205,8 @@ def misplaced_tests(root: Path) -> list[str]:
 def linted(root: Path) -> list[str]:
     """What HELD names, in notebooks and the modules written from them too."""
     exported = [path for path in (root / PACKAGE).glob("*.py") if path.stem in STAGES]
-    ruff = [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format=json", "."]
-    done = subprocess.run([*ruff, *exported], cwd=root, capture_output=True, text=True, check=False)
+    ruff = ["ruff", "check", "--no-cache", "--output-format=json", ".", *map(str, exported)]
+    done = python("-m", *ruff, cwd=root)
     return [
         f"{fault['filename']}:{fault['location']['row']}: {fault['message']}"
         for fault in json.loads(done.stdout)
@@ -279,8 +279,7 @@ def lock_files(root: Path) -> list[str]:
 
 def long_readme(root: Path) -> list[str]:
     """The front door has at most 150 lines."""
-    readme = root / "README.md"
-    lines = len(readme.read_text(encoding="utf-8").splitlines()) if readme.exists() else 0
+    lines = len((root / "README.md").read_text(encoding="utf-8").splitlines())
     return [f"README.md has {lines} lines, at most 150 are allowed"] if lines > 150 else []
 
 
@@ -305,10 +304,8 @@ def test_importing_everything_loads_no_slow_library() -> None:
     names = [".".join(file.parts).removesuffix(".__init__") for file in files]
     slow = {"mlflow", "optuna", "seaborn"}
     code = f"import sys, {', '.join(names)}; print(*{slow} & {{*sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+    done = python("-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done
 
 
 def cell(source: str, *tags: str) -> dict[str, object]:

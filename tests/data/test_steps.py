@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 from ml_workflow.data.parts import parquet_files
 from ml_workflow.data.steps import Done, Step, alike_first, query, run
 from ml_workflow.errors import Refusal
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_until
 from tests.data import functions
 
 
@@ -65,20 +64,6 @@ def doubled(folder: Path) -> bool:
     return frame.equals(expected)
 
 
-def once(true: Callable[[], bool], then: Callable[[], None]) -> threading.Thread:
-    """Wait in a thread until something is true, then do something."""
-
-    def watch() -> None:
-        end = time.monotonic() + 60
-        while not true() and time.monotonic() < end:
-            time.sleep(0.02)
-        then()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
-
-
 def test_a_dask_worker_killed_in_mid_run_changes_nothing(
     values: Path, scheduler: str, tmp_path: Path
 ) -> None:
@@ -87,11 +72,14 @@ def test_a_dask_worker_killed_in_mid_run_changes_nothing(
     work, step = tmp_path / ".out.parts", Step(functions.slow, (0.3,))
     with Client(scheduler) as client:
         before = sorted(client.run(os.getpid).values())
-        thread = once(
-            lambda: len(list(work.glob("part-*"))) > 1, lambda: os.kill(before[0], signal.SIGKILL)
-        )
-        done = run(step, values, tmp_path / "out", scheduler, at_once=100)
-        thread.join()
+
+        def kill_midway() -> None:
+            wait_until(lambda: len(list(work.glob("part-*"))) > 1, 60)
+            os.kill(before[0], signal.SIGKILL)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(kill_midway)
+            done = run(step, values, tmp_path / "out", scheduler, at_once=100)
         client.wait_for_workers(2, timeout=60)
         assert sorted(client.run(os.getpid).values()) != before
     assert (done.parts, done.kept) == (12, 0) and doubled(tmp_path / "out")
@@ -120,7 +108,7 @@ def test_a_killed_run_goes_on_with_the_missing_parts(values: Path, tmp_path: Pat
     (tmp_path / "go.py").write_text(RUN)
     words = [sys.executable, str(tmp_path / "go.py"), str(values), str(target)]
     process = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    once(lambda: len(list(work.glob("part-*"))) > 2, lambda: None).join()
+    wait_until(lambda: len(list(work.glob("part-*"))) > 2, 60)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()

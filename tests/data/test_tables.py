@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from ml_workflow.data.joins import examples
 from ml_workflow.data.tables import read_table
@@ -24,16 +23,10 @@ def test_a_new_file_in_a_folder_is_something_new_to_read(
         assert before == files.digest(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_database_is_a_source_and_tells_no_secret(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path}/shop.db"
-    if kind == "postgresql":
-        url = request.getfixturevalue("postgres")()
-    engine = sa.create_engine(url)
-    PAYMENTS.to_sql("payments", engine, index=False)
-    engine.dispose()
+    PAYMENTS.to_sql("payments", url, index=False)
     monkeypatch.setenv("SHOP", PASSWORD)
     uri, query = url.replace(PASSWORD, "${SHOP}"), "SELECT * FROM payments WHERE amount < 100"
     shop = {"name": "payments", "uri": uri, "query": query, "aggregate": SUMS, "time": "paid"}

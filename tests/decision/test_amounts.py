@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ml_workflow.decision.amounts import money, money_curve
-from ml_workflow.decision.kinds import Classes, kind_of
+from ml_workflow.decision.kinds import kind_of
 from tests.decision.tasks import task_of
 
 WORTH = {
@@ -28,7 +28,6 @@ def test_without_values_right_decisions_are_counted() -> None:
 
 def test_the_money_curve_is_highest_where_acting_stops_to_pay() -> None:
     rng, kind = np.random.default_rng(0), kind_of(task_of("binary", value=WORTH))
-    assert isinstance(kind, Classes)
     scores = rng.uniform(0, 0.5, 20_000)
     outcomes = (rng.random(20_000) < scores).astype(int)
     curve = money_curve(kind, pd.DataFrame({"y": outcomes}), scores, outcomes)

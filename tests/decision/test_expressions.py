@@ -57,8 +57,3 @@ def test_anything_else_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(Refusal, match=r"^value is ") as refused:
         evaluate({"sound": "x + 1", "value": text}, FRAME)
     assert "\n" not in str(refused.value)
-
-
-def test_a_column_that_is_nearly_named_is_suggested() -> None:
-    with pytest.raises(Refusal, match=r"no column 'read_cvs'.* 'read_csv'"):
-        evaluate({"value": "read_cvs + 1"}, FRAME)

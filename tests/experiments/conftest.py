@@ -11,10 +11,18 @@ from ml_workflow.experiments.evidence import Evidence
 from ml_workflow.experiments.opening import open_evidence
 from ml_workflow.experiments.plan import Plan
 from ml_workflow.store.database import open_decisions
+from ml_workflow.task.definition import Task
+from ml_workflow.task.file import read_task, task_path
 from tests.conftest import new_database
 from tests.experiments.traffic import ABTEST, NOW, traffic, write
 
 Store = Callable[..., Evidence]
+
+
+@pytest.fixture
+def task() -> Task:
+    """The penguins."""
+    return read_task(task_path("penguins"))
 
 
 def fill(url: str, frame: pd.DataFrame) -> str:

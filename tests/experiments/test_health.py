@@ -13,8 +13,7 @@ from ml_workflow.experiments.health import check_health, departure, notes
 from ml_workflow.experiments.opening import open_evidence
 from ml_workflow.experiments.plan import DAY, Plan, metric_name
 from ml_workflow.experiments.tally import count_evidence
-from ml_workflow.task.definition import ABTest
-from ml_workflow.task.file import read_task, task_path
+from ml_workflow.task.definition import ABTest, Task
 from tests.experiments.conftest import Store
 from tests.experiments.traffic import NOW, WEIGHTS, faults, traffic
 
@@ -148,8 +147,7 @@ def test_another_metric_other_weights_and_a_shadow_are_told(store: Store) -> Non
     ]
 
 
-def test_more_units_than_planned_are_told(store: Store) -> None:
-    task = read_task(task_path("penguins"))
+def test_more_units_than_planned_are_told(store: Store, task: Task) -> None:
     plan = Plan(metric=metric_name(task), units=150)
     evidence = replace(store(traffic(200)), plan=plan, name="blue-button")
     check = check_health(task, count_evidence(evidence, DAY))[-1]

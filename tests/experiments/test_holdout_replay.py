@@ -5,7 +5,7 @@ import pytest
 
 from ml_workflow.experiments.holdout_replay import deal_holdout
 from ml_workflow.experiments.plan import Plan
-from ml_workflow.task.file import read_task, task_path
+from ml_workflow.task.definition import Task
 
 ROWS = 1_000
 SCORES = pd.DataFrame(
@@ -15,8 +15,9 @@ WORTH = pd.DataFrame({"current": 1.0, "release": 2.0, "expected": 1.5}, index=ra
 
 
 @pytest.mark.parametrize("aa", [False, True])
-def test_units_are_decided_by_their_arm_and_in_an_aa_test_by_the_current_process(aa: bool) -> None:
-    task = read_task(task_path("penguins"))
+def test_units_are_decided_by_their_arm_and_in_an_aa_test_by_the_current_process(
+    aa: bool, task: Task
+) -> None:
     replay = deal_holdout(task, SCORES, WORTH, Plan(share=0.2, units=300), aa=aa)
     decisions, outcomes = replay.tables["decisions"], replay.tables["outcomes"]
     is_release = decisions["arm"] == "release"

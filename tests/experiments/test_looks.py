@@ -9,7 +9,7 @@ from ml_workflow.experiments.health import Check
 from ml_workflow.experiments.looks import days_left, effect_within_phases, looks_by_day
 from ml_workflow.experiments.plan import DAY, Plan
 from ml_workflow.experiments.tally import Tally, count_evidence
-from ml_workflow.task.file import read_task, task_path
+from ml_workflow.task.definition import Task
 from tests.experiments.conftest import Store
 from tests.experiments.traffic import START, traffic
 
@@ -43,8 +43,8 @@ def test_phases_are_compared_each_in_itself(store: Store) -> None:
     assert effect and abs(effect.difference) < 4 * effect.standard_error < 4
 
 
-def test_the_days_that_are_left_are_those_of_todays_effect(store: Store) -> None:
-    task, tally = read_task(task_path("penguins")), count_evidence(store(traffic()), 7 * DAY)
+def test_the_days_that_are_left_are_those_of_todays_effect(store: Store, task: Task) -> None:
+    tally = count_evidence(store(traffic()), 7 * DAY)
     last = looks_by_day(tally, 4_000)[-1]
 
     def days(effect: float) -> int | None:

@@ -18,14 +18,8 @@ from ml_workflow.experiments.plan import (
     worth_on_holdout,
 )
 from ml_workflow.task.definition import Task
-from ml_workflow.task.file import read_task, task_path
 
 KEYS = "metric looks sides share known_after_days effect deviation variance_left units days"
-
-
-@pytest.fixture
-def task() -> Task:
-    return read_task(task_path("penguins"))
 
 
 @pytest.fixture
@@ -59,10 +53,9 @@ def test_a_plan_keeps_its_keys_and_older_ones_are_read(tmp_path: Path) -> None:
     old = {"units": 300, "metric": "money", "hash": "x", "more": 1}
     (tmp_path / "plan.json").write_text(json.dumps(old))
     assert read_plan(tmp_path / "plan.json") == replace(plan, sides=None)
-    for text, said in (("[1]", "no JSON object"), ("{", "cannot be read as JSON")):
-        (tmp_path / "plan.json").write_text(text)
-        with pytest.raises(Refusal, match=said):
-            read_plan(tmp_path / "plan.json")
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(Refusal, match="cannot be read as JSON"):
+        read_plan(tmp_path / "plan.json")
 
 
 def test_a_plan_is_bound_to_salts_and_weights_whatever_keys_it_has() -> None:

@@ -7,7 +7,7 @@ from ml_workflow.experiments.roi import return_on, worth_of_effect
 from ml_workflow.statistics.checks import Interval
 from ml_workflow.statistics.effects import effect_of
 from ml_workflow.statistics.sums import sums_of
-from ml_workflow.task.file import read_task, task_path
+from ml_workflow.task.definition import Task
 
 BUILD = 1_500_000.0
 INPUTS = {"decisions_per_month": 30_000.0, "build_cost": BUILD, "run_cost_per_month": 60_000.0}
@@ -26,8 +26,7 @@ def test_bounds_are_the_plain_formula_where_the_effect_alone_is_uncertain_else_w
     assert wide.upper - wide.lower > 1.2 * (result.roi.upper - result.roi.lower)
 
 
-def test_the_worth_of_an_effect_has_a_return_where_costs_are_stated() -> None:
-    task = read_task(task_path("penguins"))
+def test_the_worth_of_an_effect_has_a_return_where_costs_are_stated(task: Task) -> None:
     effect = effect_of(sums_of([0.0, 1.0, 2.0]), sums_of([0.0, 1.0, 2.0]))
     figures = worth_of_effect(task, effect)
     assert figures["net_value_per_month"][1] == -100 and figures["payback_months"] is None

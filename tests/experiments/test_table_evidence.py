@@ -23,23 +23,6 @@ def opened(place: Path, frame: pd.DataFrame, mapping: str = "") -> Evidence:
     return open_evidence(str(place / "table.csv"), ABTest(), mapping=mapping)
 
 
-def test_a_table_from_elsewhere_is_read_by_its_mapping(tmp_path: Path) -> None:
-    frame = traffic()
-    table = pd.DataFrame(
-        {
-            "user": frame["unit"],
-            "variant": frame["arm"].map({"current": "A", "release": "B"}),
-            "revenue": frame["value"],
-            "ts": pd.to_datetime(frame["exposed"], unit="s"),
-        }
-    )
-    mapping = "user=unit,variant=arm,revenue=value,ts=time,A=current,B=release"
-    evidence = opened(tmp_path, table, mapping)
-    assert evidence.is_final and faults(evidence) == {}
-    worth = sum_by_day(evidence, 0.0).groupby("arm")["y"].sum()
-    assert worth["release"] == pytest.approx(frame["value"][frame["arm"] == "release"].sum())
-
-
 def test_units_in_both_arms_rows_twice_and_what_is_missing_are_told(tmp_path: Path) -> None:
     frame = traffic(200)
     frame.loc[[3, 4], "unit"] = None

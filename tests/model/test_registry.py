@@ -32,11 +32,6 @@ def registration(release: Kept, run: str = "run-1") -> str:
     return register("stretch", *release, {"seed": 0}, FIGURES, {"run": run, "data": "5f70bf18"})
 
 
-def change(folder: Path) -> None:
-    """Change a release."""
-    (folder / "card.json").write_text("{}")
-
-
 def test_promotion_and_rollback_go_through_the_champions_in_order(release: Kept) -> None:
     with pytest.raises(Refusal, match="No release of 'stretch' is registered"):
         versions("stretch")
@@ -98,7 +93,7 @@ def test_a_release_is_kept_by_its_content_and_checked_on_every_load(
     assert list(folder.parent.iterdir()) == [folder]
     shutil.rmtree(house.parent / "mlruns")  # as a server whose files are far away
     assert registered("stretch", "1").digest == release.digest
-    change(folder)
+    (folder / "card.json").write_text("{}")
     with pytest.raises(Refusal, match="is not what was registered"):
         registered("stretch", "challenger")
     shutil.rmtree(folder)
@@ -123,7 +118,7 @@ def test_what_was_tampered_with_in_mlflow_s_store_is_neither_loaded_nor_promoted
 ) -> None:
     registration(release)
     (stored,) = (house.parent / "mlruns").rglob("card.json")
-    change(stored.parent)
+    stored.write_text("{}")
     for attempt in (registered, promote):
         with pytest.raises(Refusal, match="is not what was registered"):
             attempt("stretch", "challenger")

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from ml_workflow.decision.process import current_process
 from ml_workflow.errors import Refusal
 from ml_workflow.model.release import TRUSTED, contents, digest_of, load_release
-from tests.conftest import ROOT, edit
+from tests.conftest import ROOT, edit, python, read_json
 from tests.model.conftest import MODULE, TABLE, Kept, keep
 
 ROWS = pd.DataFrame({"id": [1, 2, 3], "x": [-0.5, 0.1, 0.7]})
@@ -38,9 +37,8 @@ class Foreign:
 
 def script(text: str, *words: str, cwd: Path) -> str:
     """What a Python script says, run in a folder."""
-    command = [sys.executable, "-c", text, *words]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = python("-c", text, *words, cwd=cwd)
+    assert done.returncode == 0, done
     return done.stdout
 
 
@@ -56,7 +54,7 @@ def refuse(folder: Path, words: str) -> None:
 def rewrite(folder: Path, **facts: object) -> None:
     """Let the card say other facts."""
     path = folder / "card.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    path.write_text(json.dumps(read_json(path) | facts))
 
 
 def test_two_releases_keep_their_features_side_by_side_after_edits(house: Path) -> None:

@@ -14,7 +14,7 @@ from distributed import LocalCluster
 
 from ml_workflow.decision.kinds import kind_of
 from ml_workflow.model.search import held_out
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_until
 from tests.decision.tasks import task_of
 from tests.model.searches import search_of
 
@@ -53,9 +53,7 @@ def test_a_kill_loses_only_the_trials_under_way_and_seconds_count(tmp_path: Path
     search = search_of("regression", 400, place=tmp_path)
     journal, lock = search.place / "journal.log", search.place / "journal.log.lock"
     child = subprocess.Popen([sys.executable, "-c", ENDLESS, str(tmp_path)], cwd=ROOT)
-    until = time.time() + 100
-    while time.time() < until and len(list(search.place.glob("[0-9]*.scores"))) < 3:
-        time.sleep(0.2)
+    wait_until(lambda: len(list(search.place.glob("[0-9]*.scores"))) > 2, 100)
     child.send_signal(signal.SIGKILL)
     child.wait()
     with journal.open("ab") as file:

@@ -1,5 +1,6 @@
 """A project whose champion is the finished run's release, and a decisions database."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
@@ -10,10 +11,13 @@ import sqlalchemy as sa
 
 from ml_workflow.model.registry import champion, promote
 from ml_workflow.model.release import Release
-from ml_workflow.operate.simulate import Scenario, play
+from ml_workflow.operate.simulate import MONTH, Scenario, play
 from ml_workflow.store.database import open_decisions
-from tests.conftest import called, copy_of_the_project, surroundings
+from tests.conftest import called, copy_of_the_project, surroundings, within
 from tests.serve.conftest import register_run
+
+SCENARIO = Scenario(pd.DataFrame(), months=2, decisions=1500)
+NOW = SCENARIO.begin + 2 * MONTH
 
 
 class Live(NamedTuple):
@@ -33,7 +37,7 @@ class Live(NamedTuple):
             month_of = scenario._replace(table=self.table)
             play(self.engine, self.version, self.release, month_of, month)
 
-    def called(self, *words: str) -> "CompletedProcess[str]":
+    def called(self, *words: str) -> CompletedProcess[str]:
         """A command for the penguins with this decisions database."""
         command, *more = words
         options = ("--database", self.url, *more)
@@ -41,16 +45,14 @@ class Live(NamedTuple):
 
 
 @pytest.fixture
-def live(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Live:
+def live(finished: Path, tmp_path: Path) -> Iterator[Live]:
     """A project of its own in which version 1 of the penguins serves."""
     project = copy_of_the_project(tmp_path / "project")
     env = surroundings(tmp_path)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / finished.name).symlink_to(finished)
-    monkeypatch.chdir(project)
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    promote("penguins", register_run(finished, "penguins"))
-    url = f"sqlite:///{tmp_path}/decisions.db"
-    table = pd.read_parquet(finished / "files" / "holdout.parquet")
-    return Live(project, env, url, open_decisions(url), *champion("penguins"), table)
+    with within(project, env):
+        promote("penguins", register_run(finished, "penguins"))
+        url = f"sqlite:///{tmp_path}/decisions.db"
+        table = pd.read_parquet(finished / "files" / "holdout.parquet")
+        yield Live(project, env, url, open_decisions(url), *champion("penguins"), table)

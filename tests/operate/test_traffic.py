@@ -1,10 +1,6 @@
 """Decisions of a window, summed in the database and sampled."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pandas as pd
-import pytest
 
 from ml_workflow.operate.traffic import HOUR, OutcomeSums, traffic_of
 from ml_workflow.store.database import insert_frames, open_decisions
@@ -32,11 +28,8 @@ OUTCOMES += [("in shadow", 8, 10), ("of another version", 9, 10), ("of another t
 """Id, value, seconds after the decision."""
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_the_sums_of_a_window_are_those_of_its_rows(
-    kind: str, tmp_path: Path, postgres: Callable[[], str]
-) -> None:
-    engine = open_decisions(f"sqlite:///{tmp_path}/d.db" if kind == "sqlite" else postgres())
+def test_the_sums_of_a_window_are_those_of_its_rows(url: str) -> None:
+    engine = open_decisions(url)
     columns = ["id", "version", "score", "action", "propensity", "time"]
     decisions = pd.DataFrame(DECISIONS, columns=columns).assign(fallback=False)
     decisions = decisions.assign(

@@ -1,6 +1,5 @@
 """A project with six short notebooks, which run in seconds, and commands that run in it."""
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 
 from ml_workflow.run import notebooks
 from ml_workflow.store.run import STAGES
-from tests.conftest import ROOT, called, newest, record, surroundings, workflow
+from tests.conftest import ROOT, called, newest, read_json, record, surroundings, workflow
 
 CODE = """
 import time
@@ -34,6 +33,15 @@ this.finish("{stage}", Verdict(seed >= 0, f"Seed {{seed}}.", figures))
 """
 
 
+def write_notebook(path: Path, *sources: str) -> Path:
+    """Write a notebook of these cells, of which the first holds the parameters; its path."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
 class Project:
     """The project and an environment of its own."""
 
@@ -51,11 +59,7 @@ class Project:
         """Write a stage's notebook."""
         task = '\ntask: str = "penguins"' if stage == STAGES[0] else ""
         declared = f'run: str = "lab"{task}\nseed: int = 0\npause: float = 0.0'
-        cells = [nbformat.v4.new_code_cell(source) for source in (declared, code)]
-        cells[0].metadata["tags"] = ["parameters"]
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-        nbformat.write(book, self.root / "nbs" / f"{stage}.ipynb")
+        write_notebook(self.root / "nbs" / f"{stage}.ipynb", declared, code)
         notebooks.read_notebook.cache_clear()
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -85,7 +89,7 @@ class Project:
     def records(self) -> list[dict[str, Any]]:
         """The records of all runs, oldest first."""
         paths = sorted(self.reports.glob("penguins-*/run.json"), key=lambda p: p.parent.name[9:])
-        return [json.loads(path.read_text()) for path in paths]
+        return [read_json(path) for path in paths]
 
 
 def working_for(reports: str) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ def test_what_is_missing_is_said_with_its_remedy_and_status_3(
     env = surroundings(tmp_path) | {"PATH": str(tmp_path), "MLFLOW_TRACKING_URI": ""}
     done = called("doctor", env=env, cwd=project)
     lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
-    assert (done.returncode, done.stderr) == (3, ""), done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (3, ""), done
     assert list(lines)[:3] == ["Python", "make", "git"] and lines["Python"].endswith("ok")
     for name, words in {
         "make": "apt-get install make",

@@ -1,6 +1,5 @@
 """kill -9 at any moment leaves a true record and no process, and the same command goes on."""
 
-import json
 import random
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import psutil
 import pytest
 
 from ml_workflow.store.run import STAGES
-from tests.conftest import record
+from tests.conftest import read_json, record
 from tests.run.conftest import Project, processes_of
 
 WORDS = ("run", "penguins", "-p", "seed=3", "-p", "pause=0.3", "--until", "03_poc")
@@ -62,7 +61,7 @@ def assert_true(folder: Path) -> dict[str, Any]:
         assert stage["status"] in ("done", "reused", "failed", "pending")
         if stage["status"] in ("done", "reused"):
             assert stage["verdict"]["answer"] == "Seed 3."
-            assert json.loads((folder / f"{stage['name']}.ipynb").read_text())["cells"]
+            assert read_json(folder / f"{stage['name']}.ipynb")["cells"]
             assert stage["made"]
             assert all((folder / "files" / name).exists() for name in stage["made"])
         else:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,7 +24,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from ml_workflow.run.kernels import Kernels, kernels
 from ml_workflow.run.workers import begin, own_kernels
-from tests.run.conftest import working_for
+from tests.conftest import wait_until
+from tests.run.conftest import working_for, write_notebook
 
 OUTPUTS = [
     """import logging, os, subprocess, sys, time, matplotlib.pyplot as plt, optuna, pandas as pd
@@ -70,11 +71,7 @@ time.sleep(300)"""
 
 
 def notebook(folder: Path, *cells: str) -> Path:
-    path = folder / f"{uuid4().hex}.ipynb"
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, path)
-    return path
+    return write_notebook(folder / f"{uuid4().hex}.ipynb", *cells)
 
 
 def execute(pool: Kernels, path: Path, **options: Any) -> list[Any]:
@@ -102,13 +99,6 @@ def warm_parents() -> list[psutil.Process]:
 
 def has_imported(process: psutil.Process, library: str) -> bool:
     return any(library in file.path for file in process.memory_maps())
-
-
-def wait_until(true: Callable[[], Any], seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return bool(true())
 
 
 @contextmanager
@@ -262,7 +252,6 @@ def test_no_process_outlives_the_run(number: int, tmp_path: Path) -> None:
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=PIPE, stderr=DEVNULL, text=True
     ) as runner:
-        assert runner.stdout
         runtime = Path(runner.stdout.readline().strip())
         assert wait_until((tmp_path / "started").exists, 60)
         assert len(working_for(str(tmp_path))) >= 5

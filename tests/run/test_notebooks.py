@@ -77,8 +77,6 @@ def test_a_password_is_refused_since_parameters_are_recorded() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("time_buget", "'time_budget'"),
-        ("03_poc.time_budget", "03_poc has no parameter 'time_budget'"),
         ("poc.fold", "'folds'"),
         ("run", "No notebook"),
         ("00_define.task", "00_define has no parameter"),
@@ -94,14 +92,6 @@ def test_a_name_that_no_notebook_has_is_refused(name: str, said: str) -> None:
 @pytest.mark.parametrize("word", ["03_poc", "poc", "3", "03"])
 def test_a_stage_goes_by_name_and_number(word: str) -> None:
     assert stage_named(word) == "03_poc"
-
-
-@pytest.mark.parametrize(
-    ("word", "said"), [("pok", "03_poc"), ("6", "00_define, 01_research"), ("", "The stages are")]
-)
-def test_a_stage_that_there_is_not_is_refused(word: str, said: str) -> None:
-    with pytest.raises(Refusal, match=said):
-        stage_named(word)
 
 
 def test_pairs_keep_what_follows_the_first_sign() -> None:

@@ -16,22 +16,19 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier, VotingRegressor
 from xgboost import XGBClassifier, XGBRegressor
 
-from ml_workflow.data.contract import Contract
 from ml_workflow.data.features import feature_step
 from ml_workflow.data.joins import inputs
 from ml_workflow.decision.kinds import kind_of
-from ml_workflow.decision.process import usual_action
-from ml_workflow.model.fitting import scored
 from ml_workflow.model.registry import promote, register
-from ml_workflow.model.release import Card, contents, digest_of, keep_release
+from ml_workflow.model.release import contents, digest_of
 from ml_workflow.model.vectorizing import vectorized
 from ml_workflow.serve import reload
 from ml_workflow.serve.app import application
 from ml_workflow.serve.reload import Live
 from ml_workflow.serve.rows import Row
-from ml_workflow.store.files import write_json
-from ml_workflow.task.file import as_task, write_task
-from tests.conftest import ROOT, surroundings
+from ml_workflow.task.file import as_task
+from tests.conftest import ROOT, surroundings, within
+from tests.model.conftest import keep_in
 from tests.serve import dataset
 
 BASE = {
@@ -94,16 +91,6 @@ class Home(NamedTuple):
         return self.holdout[[field.name for field in self.live.model.rows.fields]]
 
 
-@contextmanager
-def project(folder: Path, env: dict[str, str]) -> Iterator[None]:
-    """What happens within a project."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name, value in env.items():
-            patch.setenv(name, value)
-        yield
-
-
 def run_of(name: str, folder: Path) -> Path:
     """The folder of a run with a release of a task, its task, its contract and its holdout."""
     (folder / "ml_workflow").mkdir(parents=True)
@@ -119,29 +106,14 @@ def run_of(name: str, folder: Path) -> Path:
     development = table[table["row"] % 4 > 0]
     kind, features = kind_of(task, table[task.target.column]), feature_step(task, dataset)
     files, numbers = folder / "files", features(inputs(task, development))
-    write_task(files / "task.yaml", task)
-    write_json(files / "contract.json", Contract.learned(task, development).as_json())
+    files.mkdir()
     holdout.to_parquet(files / "holdout.parquet", index=False)
     model = vectorized(ESTIMATORS[name])
     model.fit(numbers, kind.encode(kind.outcomes(development)))
-    card = Card(
-        task=name,
-        run=folder.name,
-        steps=["blend"],
-        features=bool(task.features),
-        inputs=list(numbers),
-        classes=kind.classes,
-        measure=kind.measure,
-        out_of_fold=0.25,
-        rows=len(development),
-        residuals=None,
-        usual=usual_action(kind, development),
-    )
     examples = holdout.head(50).drop(columns=set(task.private) - set(numbers))
-    promised = pd.DataFrame(scored(model, features(holdout.head(50))[list(numbers)]))
-    with project(folder, {}):
-        examples = examples.join(promised.add_prefix("promised_"))
-        keep_release(files / "release", model, card, files, examples)
+    with within(folder, {}):
+        made = features(holdout.head(50))[list(numbers)]
+        keep_in(files, model, kind, development, examples, made)
     return folder
 
 
@@ -157,7 +129,7 @@ def home_of(run: Path, task: str, folder: Path) -> Home:
     shutil.copy(ROOT / "settings.ini", folder)
     database = {"ML_WORKFLOW_DATABASE": f"sqlite:///{folder}/decisions.db"}
     env = surroundings(folder) | {"PYTHONPATH": str(ROOT)} | database
-    with project(folder, env):
+    with within(folder, env):
         promote(task, register_run(run, task))
         live = Live(task, env["ML_WORKFLOW_DATABASE"])
     return Home(folder, env, run, live)
@@ -221,7 +193,7 @@ def row() -> Row:
 @contextmanager
 def live_of(home: Home, url: str) -> Iterator[Live]:
     """What is live in a project, with a decisions database of its own."""
-    with project(home.folder, home.env), pytest.MonkeyPatch.context() as patch:
+    with within(home.folder, home.env), pytest.MonkeyPatch.context() as patch:
         patch.setattr(reload, "load_model", lambda *_: home.live.model)  # which takes seconds
         live = Live(home.live.task, url)
         patch.undo()

@@ -1,27 +1,12 @@
-"""The API scores and decides as the release does, whatever the path, each row by itself."""
+"""The API answers what the guide shows, and no other site."""
 
 import json
 import re
 
-import numpy as np
-import pandas as pd
 from fastapi.testclient import TestClient
 
-from ml_workflow.serve.app import application
-from ml_workflow.serve.rows import Row, as_rows
+from ml_workflow.serve.rows import Row
 from tests.conftest import ROOT
-from tests.serve.conftest import Home
-
-
-def test_each_holdout_row_is_scored_and_decided_as_by_the_release(each: Home) -> None:
-    release, client = each.live.model.release, TestClient(application(each.live, []))
-    rows, scores = as_rows(each.inputs), release.score(each.inputs)
-    together = client.post("/predict", json=rows).json()
-    assert together == [client.post("/predict", json=row).json() for row in rows]
-    found = pd.json_normalize(together)
-    assert np.array_equal(found.filter(like="score").squeeze(), scores)
-    assert found["decision"].tolist() == release.decide(each.inputs, scores).tolist()
-    assert each.inputs.isna().any(axis=None)
 
 
 def test_the_requests_that_the_guide_shows_are_answered(client: TestClient) -> None:

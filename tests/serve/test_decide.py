@@ -31,7 +31,7 @@ def decide(client: TestClient, units: range, row: Row, key: str = "") -> list[di
     items = [{"unit": f"u{i}", "row": row} for i in units]
     answer = client.post("/decide", json=items, headers={"idempotency-key": key})
     assert answer.status_code == 200, answer.text
-    return list(answer.json())
+    return answer.json()
 
 
 def begin(live: Live, **settings: Any) -> None:
@@ -119,9 +119,14 @@ def test_each_kind_of_decision_is_the_releases_own_and_can_be_replayed(
         begin(live, inclusion=0.5, shadow=shadow)
         release, client = live.model.release, client_of(live, explore=0.5)
         frame = each.inputs.head(60)
-        items = [{"unit": f"u{i}", "row": row} for i, row in enumerate(as_rows(frame))]
+        rows, scores = as_rows(frame), release.score(frame)
+        items = [{"unit": f"u{i}", "row": row} for i, row in enumerate(rows)]
         answers = pd.DataFrame(client.post("/decide", json=items).json())
-        predictions = pd.DataFrame(client.post("/predict", json=as_rows(frame)).json())
+        together = client.post("/predict", json=rows).json()
+        assert together == [client.post("/predict", json=row).json() for row in rows]
+        found, predictions = pd.json_normalize(together), pd.DataFrame(together)
+        assert np.array_equal(found.filter(like="score").squeeze(), scores)
+        assert predictions["decision"].tolist() == release.decide(frame, scores).tolist()
         by_release, sure = answers["by"] == "release", answers["propensity"] > 0.5
         assert answers["score"][by_release].equals(predictions["score"][by_release])
         expected = np.where(by_release, predictions["decision"], release.current(frame))

@@ -158,7 +158,7 @@ def test_every_pass_takes_what_is_new_until_it_is_stopped(
     folder.mkdir()
     rows.head(10).to_csv(folder / "a.csv", index=False)
     with scoring(home, "--every", "1s", "--from", folder, "--to", url) as running:
-        assert running.stdout and running.stdout.readline().startswith("10 rows read: 10 scored")
+        assert running.stdout.readline().startswith("10 rows read: 10 scored")
         rows.iloc[10:].to_csv(tmp_path / "b.csv", index=False)
         (tmp_path / "b.csv").rename(folder / "b.csv")
         counts = (line.split(" ")[0] for line in running.stdout)

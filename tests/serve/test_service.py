@@ -22,7 +22,8 @@ import pytest
 
 from ml_workflow.model.registry import promote, rollback
 from ml_workflow.serve.rows import Row
-from tests.serve.conftest import Home, home_of, project, register_run
+from tests.conftest import wait_until, within
+from tests.serve.conftest import Home, home_of, register_run
 
 
 class Service(NamedTuple):
@@ -77,10 +78,7 @@ def served(home: Home, url: str, port: int, workers: int) -> Iterator[Service]:
         )
     service = Service(psutil.Process(process.pid), workers, port)
     try:
-        until = time.time() + 120
-        while not service.connections():
-            assert process.poll() is None and time.time() < until, log.read_text()[-2000:]
-            time.sleep(0.2)
+        assert wait_until(service.connections, 120), log.read_text()[-2000:]
         yield service
     finally:
         if process.poll() is None:
@@ -162,7 +160,7 @@ def versions(runs: dict[str, Path], tmp_path: Path) -> Iterator[Home]:
     """A project with two versions of the release, the first of them champion."""
     home = home_of(runs["penguins"], "penguins", tmp_path)
     home.live.close()
-    with project(home.folder, home.env):
+    with within(home.folder, home.env):
         register_run(home.run, "penguins")
         yield home
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.conftest import called
-from tests.serve.conftest import home_of, project, register_run
+from tests.conftest import called, within
+from tests.serve.conftest import home_of, register_run
 
 
 def test_promote_and_rollback_switch_the_champion_and_versions_shows_it(
@@ -11,7 +11,7 @@ def test_promote_and_rollback_switch_the_champion_and_versions_shows_it(
 ) -> None:
     folder, env, run, live = home_of(runs["penguins"], "penguins", tmp_path)
     live.close()
-    with project(folder, env):
+    with within(folder, env):
         register_run(run, "penguins", {"log_loss": 0.25, "net_value_per_month": 1234.0})
     for words, sentence in (
         (("promote", "penguins", "challenger"), "penguins is served by version 2 now.\n"),

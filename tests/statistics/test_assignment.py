@@ -7,7 +7,6 @@ from scipy import stats
 from ml_workflow.statistics.assignment import assign, uniforms
 
 UNITS = [f"customer-{i}" for i in range(20_000)]
-HALVES = {"control": 0.5, "treatment": 0.5}
 
 
 def test_the_number_of_a_unit_never_changes() -> None:
@@ -20,16 +19,6 @@ def test_numbers_are_uniform_and_independent_between_experiments() -> None:
     assert stats.kstest(first, "uniform").pvalue > 0.001
     table = np.histogram2d(first, second, bins=10, range=[[0, 1], [0, 1]])[0]
     assert stats.chi2_contingency(table).pvalue > 0.001
-
-
-def test_nobody_moves_when_inclusion_is_raised() -> None:
-    few, many = (
-        assign(UNITS, inclusion_salt="in", arm_salt="arm", inclusion=share, weights=HALVES)
-        for share in (0.1, 0.5)
-    )
-    inside = np.array([arm is not None for arm in few])
-    assert inside.mean() == pytest.approx(0.1, abs=0.012)
-    assert (few[inside] == many[inside]).all()
 
 
 def test_arms_follow_their_weights() -> None:

@@ -42,4 +42,4 @@ def count(engine: sa.Engine, table: sa.Table = decisions) -> int:
     """How many rows a table has."""
     with engine.connect() as connection:
         query = sa.select(sa.func.count()).select_from(table)
-        return int(connection.execute(query).scalar_one())
+        return connection.execute(query).scalar_one()

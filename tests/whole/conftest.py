@@ -23,7 +23,7 @@ def tool(*words: str) -> str:
     done = subprocess.run(
         [program, *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
     return done.stdout
 
 

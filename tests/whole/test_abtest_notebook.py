@@ -1,10 +1,7 @@
 """05 on live evidence: a database with phases, guardrails, segments and a covariate."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ import yaml
 
 from ml_workflow.experiments.plan import DAY, read_plan
 from ml_workflow.store.database import new_decisions
-from tests.conftest import ROOT
+from tests.conftest import ROOT, python, read_json
 from tests.experiments.traffic import WEIGHTS, traffic, write
 
 NAME, UNITS = "penguins-live", 4_000
@@ -55,14 +52,9 @@ def judged(finished: Path, place: Path, *, gain: float, acted: float) -> dict[st
     words = ["nbs/05_abtest.ipynb", str(place / "05.ipynb"), "--no-progress-bar", "-p", "run"]
     words += ["live", "-p", "evidence", f"sqlite:///{place / 'live.db'}"]
     own = {"ML_WORKFLOW_REPORTS": str(place / "reports"), "PYTHONPATH": str(ROOT)}
-    subprocess.run(
-        [sys.executable, "-m", "papermill", *words],
-        cwd=ROOT,
-        env=os.environ | own,
-        check=True,
-        timeout=200,
-    )
-    return dict(json.loads((files / "decision.json").read_text(encoding="utf-8")))
+    done = python("-m", "papermill", *words, env=os.environ | own)
+    assert done.returncode == 0, done
+    return read_json(files / "decision.json")
 
 
 def test_a_live_experiment_ends_in_the_command_that_promotes(

@@ -43,10 +43,6 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{manifest['kind']} {manifest['metadata']['name']}", spec["template"]["spec"]
 
 
-def variables(container: dict[str, Any]) -> list[dict[str, Any]]:
-    return container.get("env", [])
-
-
 def test_files_against_their_schemas() -> None:
     check = ["check-jsonschema", "--builtin-schema"]
     tool(*check, "vendor.compose-spec", "deploy/compose.yaml")
@@ -65,7 +61,7 @@ def test_what_the_image_holds_is_enough_for_its_command_line(tmp_path: Path) -> 
         copy = partial(shutil.copytree, ignore=away) if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     done = workflow("check", "penguins", env=surroundings(tmp_path), cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done
 
 
 def test_manifests_that_kubernetes_would_refuse(tmp_path: Path) -> None:
@@ -86,7 +82,7 @@ def test_a_container_with_rights_it_does_not_need() -> None:
             assert container["securityContext"] == KEPT_OUT, name
             assert container["resources"].keys() == {"requests", "limits"}, name
             assert probes <= container.keys(), name
-            assert all("valueFrom" in variable for variable in variables(container)), name
+            assert all("valueFrom" in variable for variable in container.get("env", [])), name
 
 
 def test_what_one_file_says_and_another_does_not_know() -> None:
@@ -98,7 +94,7 @@ def test_what_one_file_says_and_another_does_not_know() -> None:
         variable["valueFrom"]["secretKeyRef"]["key"]
         for _, pod in pods()
         for container in pod["containers"]
-        for variable in variables(container)
+        for variable in container.get("env", [])
     }
     assert secrets == set(re.findall(r"--from-literal=([\w-]+)=", RUNBOOK))
     assert all(f"`{rule['alert']}`" in RUNBOOK for rule in RULES)

@@ -16,7 +16,7 @@ import pytest
 from traitlets.config import PyFileConfigLoader
 
 from ml_workflow.store.run import STAGES
-from tests.conftest import ROOT, copy_of_the_project, edit, record
+from tests.conftest import ROOT, copy_of_the_project, edit, record, wait_until
 
 
 def files(text: str) -> list[str]:
@@ -111,7 +111,6 @@ def lab(project: Path, env: dict[str, str]) -> Iterator[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert server.stderr is not None
     addresses = (re.search(r"http://(localhost|127\.0\.0\.1):\d+/\S+", s) for s in server.stderr)
     try:
         yield next(address[0] for address in addresses if address)
@@ -142,8 +141,7 @@ def test_03_opens_from_the_launcher_runs_to_its_verdict_and_is_exported_when_sav
         module.unlink()
         page.keyboard.press("Control+s")
         page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
-        for _ in range(100):
-            page.wait_for_timeout(100 if not module.exists() else 0)
+        assert wait_until(module.exists)
     saved = nbformat.read(project / "nbs" / "03_poc.ipynb", as_version=4)
     outputs = [output for cell in saved.cells for output in cell.get("outputs", [])]
     assert "The best candidate" in json.dumps(outputs)

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import ROOT, called, edit, surroundings, workflow
+from tests.conftest import ROOT, called, edit, python, surroundings, workflow
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs git's history")
 WORDS = ["--name", "churn", "--target", "churned", "--data", "../customers.csv"]
@@ -21,7 +20,7 @@ def git(folder: Path, *words: str) -> str:
     """What git answers, or the test fails with what it says."""
     known = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
     done = subprocess.run([*known, *words], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
     return done.stdout
 
 
@@ -32,10 +31,8 @@ def commit(folder: Path) -> None:
 
 def process(folder: Path, *words: str) -> str:
     """What a module of this Python says, started in a project; it must end well."""
-    command = [sys.executable, "-m", *words]
-    env = surroundings(folder.parent)
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = python("-m", *words, env=surroundings(folder.parent), cwd=folder)
+    assert done.returncode == 0, done
     return done.stdout + done.stderr
 
 
@@ -62,14 +59,14 @@ def template(tmp_path: Path) -> Path:
 def project(template: Path) -> Path:
     """A new project, made by the command line of the template."""
     done = called("new", "../churn", *WORDS, env=surroundings(template.parent), cwd=template)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done
     return template.parent / "churn"
 
 
 @pytest.mark.prove
 def test_a_new_project_runs_and_passes_its_own_tests(project: Path) -> None:
     done = workflow("run", env=surroundings(project.parent), cwd=project)
-    assert done.returncode in (0, 3), done.stdout + done.stderr
+    assert done.returncode in (0, 3), done
     assert "skipped" not in process(project, "pytest", "tests")
 
 
@@ -133,7 +130,7 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(
 
     before = places()
     done = called("new", *WORDS, *words, env=env, cwd=template)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stdout + done.stderr
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done
     assert reason in done.stderr and before == places()
 
 

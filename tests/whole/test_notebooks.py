@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_workflow.store.run import STAGES
-from tests.conftest import copy_of_the_project, edit, surroundings
+from tests.conftest import copy_of_the_project, edit, read_json, surroundings
 
 REPAIR = "`make export` puts it right"
 
@@ -25,7 +25,7 @@ def nbdev(command: str, project: Path, *options: str) -> None:
     program = Path(sys.executable).with_name(f"nbdev-{command}")
     env = surroundings(project.parent)
     done = subprocess.run([program, *options], cwd=project, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -76,7 +76,7 @@ def test_what_is_out_of_step_is_found(project: Path) -> None:
 @pytest.mark.parametrize("dirt", [{"execution_count": 3}, {"metadata": {"collapsed": True}}])
 def test_dirt_in_a_notebook_is_found(project: Path, dirt: dict[str, object]) -> None:
     file = project / "nbs" / "00_define.ipynb"
-    notebook = json.loads(file.read_text(encoding="utf-8"))
+    notebook = read_json(file)
     next(cell for cell in notebook["cells"] if cell["cell_type"] == "code").update(dirt)
     file.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
     assert unclean(project) == ["00_define.ipynb"]

@@ -18,26 +18,19 @@ PENGUINS: dict[str, Any] = yaml.safe_load(
 WITHOUT_MONEY = {**PENGUINS, "value": {}, "current_process": None}
 
 
-def changed(base: dict[str, Any], **changes: object) -> dict[str, Any]:
-    """A task with some keys changed; `a__b` stands for a.b."""
-    task: dict[str, Any] = yaml.safe_load(yaml.safe_dump(base))
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        place = task
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    return task
+def changed(key: str, **parts: object) -> dict[str, Any]:
+    """The penguins with other parts in what stands under a key."""
+    return {**PENGUINS, key: PENGUINS[key] | parts}
 
 
 def decided(expression: str) -> dict[str, Any]:
     """The penguins with another rule."""
-    return changed(PENGUINS, current_process__decide=expression)
+    return changed("current_process", decide=expression)
 
 
 def source(**keys: str) -> dict[str, Any]:
     """The penguins from another source; FOLDER stands for the folder of the test's tables."""
-    return changed(PENGUINS, sources=[{"name": "other", **keys}])
+    return {**PENGUINS, "sources": [{"name": "other", **keys}]}
 
 
 Wrong = tuple[list[str] | str | dict[str, Any], str]
@@ -48,9 +41,9 @@ FAULTS: dict[str, Wrong] = {
     "no YAML": ("name: [credit", "line"),
     "not a mapping": ("- name: credit", "must be a mapping"),
     "bytes that are no text": ("name: \x01", "is not YAML"),
-    "unknown key within": (changed(PENGUINS, target__colunm="x"), "'column'"),
+    "unknown key within": (changed("target", colunm="x"), "'column'"),
     "missing key": ({k: v for k, v in PENGUINS.items() if k != "unit"}, "'unit'"),
-    "a kind that there is not": (changed(PENGUINS, target__kind="multi"), "target.kind"),
+    "a kind that there is not": (changed("target", kind="multi"), "target.kind"),
     "missing file": (source(uri="data/nothing.csv"), "data/nothing.csv does not exist"),
     "missing environment variable": (
         source(uri="${NO_SUCH_DATABASE_URL}", query="select 1"),
@@ -66,17 +59,17 @@ FAULTS: dict[str, Wrong] = {
     "no rows": (source(uri="FOLDER/header.csv"), "no rows"),
     "no bytes": (source(uri="FOLDER/nothing.csv"), "empty"),
     "repeated column": (source(uri="FOLDER/twice.csv"), "more than one column"),
-    "target column absent": (changed(PENGUINS, target__column="speces"), "'species'"),
+    "target column absent": (changed("target", column="speces"), "'species'"),
     "positive label absent": (
-        changed(WITHOUT_MONEY, target={"column": "sex", "kind": "binary", "positive": "other"}),
+        WITHOUT_MONEY | {"target": {"column": "sex", "kind": "binary", "positive": "other"}},
         "target.positive",
     ),
     "one outcome only": (
-        changed(WITHOUT_MONEY, sources=[{"name": "one", "uri": "FOLDER/one.csv"}]),
+        WITHOUT_MONEY | {"sources": [{"name": "one", "uri": "FOLDER/one.csv"}]},
         "nothing to predict",
     ),
     "text for a number": (
-        changed(WITHOUT_MONEY, target={"column": "species", "kind": "regression"}),
+        WITHOUT_MONEY | {"target": {"column": "species", "kind": "regression"}},
         "text",
     ),
     "unknown column in the rule": (
@@ -87,21 +80,25 @@ FAULTS: dict[str, Wrong] = {
     "no expression": (decided("when Gentoo then"), "current_process.decide"),
     "a decision that there is not": (decided("'Gentooo'"), "Gentooo"),
     "matrix without a class": (
-        changed(PENGUINS, value__matrix={"Adelie": {"Adelie": 1}}),
+        changed("value", matrix={"Adelie": {"Adelie": 1}}),
         "value.matrix",
     ),
     "no dates to split by": (
-        changed(PENGUINS, split={"by": "time", "column": "island"}),
+        PENGUINS | {"split": {"by": "time", "column": "island"}},
         "hold no date",
     ),
-    "unknown features": (changed(PENGUINS, features="paymnt_history"), "'payment_history'"),
+    "unknown features": (PENGUINS | {"features": "paymnt_history"}, "'payment_history'"),
     "misspelt parameter": (["run", "penguins", "-p", "fold=3"], "'folds'"),
     "parameter of another type": (["run", "penguins", "-p", "folds=many"], "a whole number"),
-    "parameter of another stage": (["run", "penguins", "-p", "02_dataset.folds=3"], "02_dataset"),
+    "parameter of another stage": (
+        ["run", "penguins", "-p", "02_dataset.folds=3"],
+        "02_dataset has no parameter 'folds'",
+    ),
     "parameter without a value": (["run", "penguins", "-p", "folds"], "name=value"),
     "parameter file missing": (["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"),
     "parameter file no YAML": (["run", "penguins", "-f", "FOLDER/broken.yaml"], "is not YAML"),
-    "unknown stage": (["run", "penguins", "--until", "06"], "stage"),
+    "unknown stage": (["run", "penguins", "--until", "06"], "stages are 00_define, 01_research"),
+    "unknown stage, one near": (["run", "penguins", "--from", "pok"], "mean '03_poc'"),
     "table without that target": (
         ["run", "data/penguins.csv.gz", "--target", "specie"],
         "'species'",
@@ -165,19 +162,21 @@ mount -t tmpfs -o "$1" tmpfs "$2" && {
 """
 
 
-def on_its_own_disk(tmp_path: Path, options: str) -> subprocess.CompletedProcess[str] | None:
-    """A run with its reports on a mounted file system; None where mounts are forbidden.
+def on_its_own_disk(tmp_path: Path, options: str) -> subprocess.CompletedProcess[str]:
+    """A run with its reports on a mounted file system; the records left are listed beside it.
 
-    The records that it leaves there are listed in a file beside it.
+    Where mounts are forbidden a place that nobody can write, or that is full, stands in.
     """
     place = tmp_path / "disk"
     place.mkdir()
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     mount = [*unshare, "mount", "-t", "tmpfs", "tmpfs", str(place)]
+    env = surroundings(tmp_path)
     if subprocess.run(mount, capture_output=True).returncode:
-        return None
+        (tmp_path / "reports").symlink_to("/proc/reports" if options == "ro" else "/dev/full")
+        return called("run", "penguins", env=env)
     command = [*unshare, "sh", "-c", MOUNTED, "sh", options, str(place), sys.executable]
-    env = {**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": str(place)}
+    env["ML_WORKFLOW_REPORTS"] = str(place)
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
@@ -188,22 +187,14 @@ def test_a_file_in_the_place_of_the_reports_folder_is_refused(tmp_path: Path) ->
     assert (tmp_path / "reports").read_text() == "a file"
 
 
-def test_a_read_only_reports_folder_is_refused(tmp_path: Path) -> None:
-    done = on_its_own_disk(tmp_path, "ro")
-    if done is None:  # without mounts, a place where nobody, root included, can make a folder
-        env = {**surroundings(tmp_path), "ML_WORKFLOW_REPORTS": "/proc/reports"}
-        done = called("run", "penguins", env=env)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "cannot be written" in one_sentence(done.stderr)
-
-
-@pytest.mark.parametrize("size", ["32k", "300k"])
-def test_a_full_disk_is_refused_before_and_during_a_run(size: str, tmp_path: Path) -> None:
-    done = on_its_own_disk(tmp_path, f"size={size}")
-    if done is None:  # without mounts, the device that is always full takes the folder's place
-        (tmp_path / "reports").symlink_to("/dev/full")
-        done = called("run", "penguins", env=surroundings(tmp_path))
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "written" in one_sentence(done.stderr) and "room" in done.stderr
-    left = tmp_path / "disk.left"
-    assert size == "300k" or not left.exists() or left.read_text() == ""
+@pytest.mark.parametrize(
+    ("options", "said"), [("ro", "cannot be"), ("size=32k", "room"), ("size=300k", "room")]
+)
+def test_a_disk_that_is_read_only_or_full_is_refused_before_and_during_a_run(
+    options: str, said: str, tmp_path: Path
+) -> None:
+    done = on_its_own_disk(tmp_path, options)
+    assert done.returncode == 2, done
+    sentence, left = one_sentence(done.stderr), tmp_path / "disk.left"
+    assert "written" in sentence and said in sentence
+    assert options == "size=300k" or not left.exists() or left.read_text() == ""

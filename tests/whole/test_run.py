@@ -1,6 +1,5 @@
 """A run's folder: a true record, six pages that stand alone, figures that can be computed again."""
 
-import json
 import re
 import sqlite3
 import sys
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ml_workflow.store.run import STAGES
-from tests.conftest import ROOT, called, newest, record
+from tests.conftest import ROOT, called, newest, read_json, record
 
 ADDRESS = r"(?:script|link|img|iframe|object|embed|source)\b[^>]*?(?:src|href|data)\s*=\s*[\"']?"
 
@@ -34,6 +33,7 @@ def assert_stands_alone(page: Path) -> str:
     assert any(len(figure) > 5000 for figure in figures)
     assert not re.findall(r"\w+Warning\b|Traceback|/site-packages/", visible(text))
     assert "jp-InputArea-editor" not in visible(text)
+    assert "PosixPath" not in text and str(page.parent) not in text
     return text
 
 
@@ -112,7 +112,7 @@ def test_scores_hold_every_process_on_every_holdout_row(finished: Path) -> None:
 def test_the_ab_figures_follow_from_the_rows_of_the_decisions_table(finished: Path) -> None:
     """By SQL; what is taken from an estimate for the covariate has its oracles in statistics."""
     files = finished / "files"
-    decision = json.loads((files / "decision.json").read_text(encoding="utf-8"))
+    decision = read_json(files / "decision.json")
     with closing(sqlite3.connect(files / "decisions.db")) as connection:
         rows = connection.execute(
             "select arm_assigned, count(*), sum(value), sum(value * value) "
@@ -147,21 +147,23 @@ def test_a_table_from_elsewhere_decides_the_run(
     rng, path = np.random.default_rng(0), tmp_path / "elsewhere.csv"
     columns = {
         "user": range(2000),
-        "arm": ["A", "B"] * 1000,
+        "variant": ["A", "B"] * 1000,
         "revenue": rng.normal(10, 3, 2000) + np.tile([0, 2.0], 1000),
         "ts": pd.date_range("2026-11-01", periods=2000, freq="1h"),
     }
     pd.DataFrame(columns).to_csv(path, index=False)
-    mapping = "mapping=user=unit,revenue=value,ts=time,A=current,B=release"
+    mapping = "mapping=user=unit,variant=arm,revenue=value,ts=time,A=current,B=release"
     given = ["-p", "time_budget=2", "-p", f"evidence={path}", "-p", mapping]
     done = called("run", "penguins", *given, env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done
     statuses = [stage["status"] for stage in record(newest(env))["stages"]]
     assert statuses == ["reused"] * 5 + ["done"]
-    decision = json.loads((newest(env) / "files" / "decision.json").read_text(encoding="utf-8"))
+    decision = read_json(newest(env) / "files" / "decision.json")
     assert decision["outcome"] == "ship" and decision["sums"]["release"]["units"] == 1000
     assert decision["command"] == "ml-workflow promote penguins challenger"
     assert decision["net_value_per_month"][0] > 0
+    sums = [decision["sums"][arm]["y"] for arm in ("current", "release")]
+    assert sums == pytest.approx([columns["revenue"][arm::2].sum() for arm in (0, 1)])
     assert "no planned number of units" in decision["checks"][-1]["said"]
     done = called("run", "penguins", *given, "-p", "aa=true", env=env)
     assert done.returncode == 3 and "The A/A test fails" in done.stdout

@@ -1,6 +1,5 @@
 """Stage 04 says what each step brought, and its project's own behaviour test can fail."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +10,11 @@ import pandas as pd
 from ml_workflow.decision.kinds import kind_of
 from ml_workflow.scale import direction
 from ml_workflow.task.file import read_task
-from tests.conftest import ROOT
+from tests.conftest import ROOT, read_json
 
 
 def test_the_ledger_holds_a_row_for_each_step_and_only_gains_are_kept(finished: Path) -> None:
-    ledger = json.loads((finished / "files" / "ledger.json").read_text())
+    ledger = read_json(finished / "files" / "ledger.json")
     steps = pd.DataFrame(ledger["steps"]).set_index("step")
     assert {"half the data", "more data", "blending"} <= set(steps.index)
     figures = {"log_loss", "change", "gain_lower", "gain", "gain_upper", "seconds", "kept"}

@@ -3,8 +3,6 @@
 import importlib
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +17,7 @@ import typer
 from ml_workflow.cli import app
 from ml_workflow.errors import Refusal
 from ml_workflow.task.definition import Task
-from tests.conftest import ROOT, copy_of_the_project
+from tests.conftest import ROOT, copy_of_the_project, python
 from tests.whole.conftest import Opened, barriers
 
 SHOWN = [
@@ -44,8 +42,7 @@ def site(finished: Path, env: dict[str, str], tmp_path_factory: pytest.TempPathF
         ROOT / "docs", place / "docs", ignore=shutil.ignore_patterns("_build", "generated")
     )
     words = ["sphinx", "-q", "-W", "--keep-going", "-j", "2", "docs", "docs/_build/html"]
-    command = [sys.executable, "-m", *words]
-    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=500)
+    done = python("-m", *words, env=env, cwd=place)
     assert (done.returncode, done.stderr) == (0, "")
     return place / "docs" / "_build" / "html"
 
@@ -53,15 +50,11 @@ def site(finished: Path, env: dict[str, str], tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def served(site: Path) -> Iterator[str]:
     """The site as a web server gives it, for what scripts may not fetch from a disk."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Nothing: the browser tells what went wrong."""
 
 
 @pytest.fixture
