@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..statistics.drift import Shift, compare_categories, compare_numbers, judge_shifts
+from ..statistics.drift import Shift, compare_categories, compare_numbers, drifted
 from ..statistics.multiplicity import holm
 
 ALPHA = 0.0025  # false alarms of a window: 2 % over eight questions, which monitoring asks of it
@@ -87,9 +87,8 @@ def alarms(reference: pd.DataFrame, window: pd.DataFrame, related: list[str]) ->
     known = [name for name in reference if reference[name].notna().any()]
     shifts = {str(name): shift_of(reference[name], window[name]) for name in known}
     moved = {
-        name: f"{finding.shift.test} {finding.shift.statistic:.3g}, PSI {finding.shift.psi:.2f}"
-        for name, finding in judge_shifts(shifts, alpha=ALPHA).items()
-        if finding.drifted
+        name: f"{shifts[name].test} {shifts[name].statistic:.3g}, PSI {shifts[name].psi:.2f}"
+        for name in drifted(shifts, alpha=ALPHA)
     }
     return moved | relations(reference, window, related[:RELATED])
 

@@ -49,9 +49,9 @@ class Kind(ABC):
         """Outcomes from what `encode` gives."""
         return list(encoded)
 
-    @abstractmethod
     def choose(self, classes: T, numbers: T) -> T:
         """One of two things: what suits classes, or what suits numbers."""
+        return numbers
 
     def probabilities(self, scores: Array) -> Array:
         """Scores with a column for each class, shape (n, classes); numbers stay as they are."""
@@ -78,25 +78,31 @@ class Kind(ABC):
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
         """What each row's action earned given its outcome, shape (n,), in the currency."""
 
-    @abstractmethod
     def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
-        """What the best action is expected to be worth, shape (n,): known before the decision."""
+        """What the best action is expected to be worth, shape (n,): known before the decision.
+
+        Of numbers the score itself stands in.
+        """
+        return np.asarray(scores, dtype=float)
 
     @abstractmethod
     def actions(self, raw: Array, usual: float = 0.0) -> Array:
         """Recorded or computed decisions as actions, shape (n,); for a missing number the usual."""
 
-    @abstractmethod
     def certain(self, actions: Array) -> Array:
-        """Actions as scores: certainty for what was decided."""
+        """Actions as scores: certainty for what was decided; numbers stay as they are."""
+        return np.asarray(actions, dtype=float)
 
     @abstractmethod
     def constant_actions(self, outcomes: Array) -> list[Any]:
         """The actions among which the best constant one is looked for."""
 
-    @abstractmethod
     def constant_score(self, outcomes: Array, action: Any) -> Array:
-        """The score of one row where nothing is known of it, shape () or (classes,)."""
+        """The score of one row where nothing is known of it, shape () or (classes,).
+
+        Of numbers it is the constant itself.
+        """
+        return np.asarray(action, dtype=float)
 
     @abstractmethod
     def cases(self, actions: Array, outcomes: Array) -> list[str]:
@@ -365,10 +371,6 @@ class Regression(Kind):
         """How many numbers there are."""
         return pd.Series({self.task.target.column: len(outcomes)})
 
-    def choose(self, classes: T, numbers: T) -> T:
-        """What suits numbers."""
-        return numbers
-
     def losses(self, scores: Array, outcomes: Array) -> Array:
         """The squared error of each row, shape (n,)."""
         return (np.asarray(scores, dtype=float) - outcomes) ** 2
@@ -408,10 +410,6 @@ class Regression(Kind):
         error = np.asarray(actions, dtype=float) - outcomes
         return -np.where(error > 0, over * error, under * -error).astype(float)
 
-    def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
-        """The score itself, which is known before the decision."""
-        return np.asarray(scores, dtype=float)
-
     def actions(self, raw: Array, usual: float = 0.0) -> Array:
         """The numbers decided; a missing one becomes the usual one."""
         numbers = pd.Series(pd.to_numeric(raw, errors="coerce")).astype(float)
@@ -421,17 +419,9 @@ class Regression(Kind):
         """Too many, or too few."""
         return list(np.where(actions > outcomes, "too many", "too few"))
 
-    def certain(self, actions: Array) -> Array:
-        """The numbers decided."""
-        return np.asarray(actions, dtype=float)
-
     def constant_actions(self, outcomes: Array) -> list[Any]:
         """Quantiles of the outcomes, from 5 % to 95 %."""
         return list(np.quantile(outcomes, np.linspace(0.05, 0.95, 19)))
-
-    def constant_score(self, outcomes: Array, action: Any) -> Array:
-        """The constant itself."""
-        return np.asarray(action, dtype=float)
 
     def residual_quantiles(self, scores: Array, outcomes: Array) -> list[float] | None:
         """Up to 101 quantiles, from 0 to 1, of outcome less score."""

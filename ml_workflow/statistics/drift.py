@@ -25,14 +25,6 @@ class Shift(NamedTuple):
     psi_expected: float  # what sampling alone gives on average
 
 
-class Finding(NamedTuple):
-    """A shift judged among all columns of its window."""
-
-    drifted: bool  # significant after correction, and of a size that matters
-    adjusted: float  # p-value corrected for the number of columns
-    shift: Shift  # the figures behind it
-
-
 def psi(reference: Floats, window: Floats) -> tuple[float, float]:
     """Population stability index of counts, shape (bins,), and its mean without drift.
 
@@ -113,16 +105,17 @@ def compare_categories(reference: Mapping[object, float], window: Mapping[object
     return Shift("chi-square", *chi_square(r, w), *stability)
 
 
-def judge_shifts(
+def drifted(
     shifts: Mapping[str, Shift], *, alpha: float = 0.02, minimum: float = MINIMUM
-) -> dict[str, Finding]:
-    """Findings by column of one window, with a false alarm in at most alpha of windows (Holm 1979).
+) -> list[str]:
+    """The columns of one window that drifted, falsely in at most alpha of windows (Holm 1979).
 
     A shift must also exceed what sampling gives by minimum (PSI), so that a large window does not
     alarm on nothing.
     """
-    adjusted = holm([shift.p_value for shift in shifts.values()]).tolist()
-    return {
-        name: Finding(p < alpha and shift.psi - shift.psi_expected >= minimum, p, shift)
+    adjusted = holm([shift.p_value for shift in shifts.values()])
+    return [
+        name
         for (name, shift), p in zip(shifts.items(), adjusted, strict=True)
-    }
+        if p < alpha and shift.psi - shift.psi_expected >= minimum
+    ]
