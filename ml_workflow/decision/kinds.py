@@ -11,7 +11,6 @@ import pandas as pd
 from ..errors import Refusal
 from ..task.definition import Amount, Outcomes, Task
 from .expressions import evaluate
-from .values import best_decisions, decision_values, expected_values
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
@@ -93,9 +92,9 @@ class Kind(ABC):
         """Actions as scores: certainty for what was decided; numbers stay as they are."""
         return np.asarray(actions, dtype=float)
 
-    @abstractmethod
     def constant_actions(self, outcomes: Array) -> list[Any]:
-        """The actions among which the best constant one is looked for."""
+        """The actions among which the best constant one is looked for: every decision."""
+        return self.decisions
 
     def constant_score(self, outcomes: Array, action: Any) -> Array:
         """The score of one row where nothing is known of it, shape () or (classes,).
@@ -193,22 +192,37 @@ class Classes(Kind):
         return -np.log(np.clip(happened, 1e-6, 1))
 
     def decision_values(self, frame: pd.DataFrame) -> Array:
-        """What each decision is worth for each outcome, rows x decisions x classes."""
-        return decision_values(self.amounts, self.classes, frame)
+        """What each decision is worth for each outcome, rows x decisions x classes.
+
+        It is in the currency; Refusal where an amount is not stated.
+        """
+        amounts = self.amounts
+        places = {f"value.{d}.{c}": (d, c) for d in amounts for c in self.classes}
+        for decided, actual in places.values():
+            if actual not in amounts[decided]:
+                raise Refusal(
+                    f"value.matrix does not say what deciding {decided!r} is worth "
+                    f"when {actual!r} is true."
+                )
+        cells = evaluate({place: amounts[d][c] for place, (d, c) in places.items()}, frame)
+        table = np.stack([cells[place] for place in places], axis=-1).astype(float)
+        return table.reshape(len(frame), len(amounts), len(self.classes))
 
     def decide(
         self, frame: pd.DataFrame, scores: Array, residuals: list[float] | None = None
     ) -> Array:
-        """The action of greatest expected value for each row."""
-        return best_decisions(self.decisions, self._expected(frame, scores))
+        """The action of greatest expected value for each row; of equals the first."""
+        best = self._expected(frame, scores).argmax(axis=1)
+        return np.array(self.decisions, dtype=object)[best]
 
     def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
         """What the best action is expected to be worth, shape (n,)."""
         return self._expected(frame, scores).max(axis=1)
 
     def _expected(self, frame: pd.DataFrame, scores: Array) -> Array:
-        """What each decision is expected to be worth, rows x decisions."""
-        return expected_values(self.decision_values(frame), self.probabilities(scores))
+        """What each decision is expected to be worth, rows x decisions: sums of p times worth."""
+        worth = self.decision_values(frame)
+        return np.einsum("rdc,rc->rd", worth, self.probabilities(scores))
 
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
         """What each row's action earned given its outcome, shape (n,), in the currency."""
@@ -219,10 +233,6 @@ class Classes(Kind):
             )
         worth = self.decision_values(frame)
         return worth[np.arange(len(frame)), taken, self.encode(outcomes)]
-
-    def constant_actions(self, outcomes: Array) -> list[Any]:
-        """Every decision."""
-        return self.decisions
 
     def cases(self, actions: Array, outcomes: Array) -> list[str]:
         """Such as "act, outcome positive"."""

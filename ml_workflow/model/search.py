@@ -138,10 +138,7 @@ class Search:
             spent = sum(t.user_attrs.get("seconds", 0.0) for t in study.get_trials(deepcopy=False))
             with _workers(scheduler, self) as (pool, count, shared):
                 deadline = time.time() + seconds - spent / count
-                tasks = [
-                    pool.submit(Search.work, shared, worker, deadline) for worker in range(count)
-                ]
-                for task in tasks:
+                for task in [pool.submit(Search.work, shared, i, deadline) for i in range(count)]:
                     task.result()
         return self.candidates()
 
