@@ -10,6 +10,7 @@ from scipy import stats
 from ..decision.kinds import Array, Kind
 from ..statistics.drift import Shift, compare_categories, compare_numbers, drifted
 from ..statistics.multiplicity import holm
+from .columns import days
 
 ALPHA = 0.0025  # false alarms of a window: 2 % over eight questions, which monitoring asks of it
 RELATED = 12  # columns whose relations are watched
@@ -72,10 +73,9 @@ def alarms_of(
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns as drift sees them: times as days, infinite numbers as missing, else as they are."""
-    epoch, day = pd.Timestamp(0, tz="UTC"), pd.Timedelta(days=1)
     times = frame.select_dtypes(["datetime", "datetimetz"])
-    days = {str(c): (pd.to_datetime(times[c], utc=True) - epoch) / day for c in times}
-    return frame.assign(**days).replace([np.inf, -np.inf], np.nan)
+    in_days = frame.assign(**{str(c): days(times[c]) for c in times})
+    return in_days.replace([np.inf, -np.inf], np.nan)
 
 
 def alarms(reference: pd.DataFrame, window: pd.DataFrame, related: list[str]) -> dict[str, str]:

@@ -146,7 +146,7 @@ class Release:
                 f"The current process's decisions stand in the column {rule.column!r}, "
                 "which is not among the rows' columns: add it."
             )
-        return self.kind.actions(recorded(rule, frame), 0.0 if usual is None else usual)
+        return self.kind.actions(recorded(rule, frame), usual or 0.0)
 
     def keeps_its_promise(self) -> bool:
         """Whether the examples score as they did when the release was made, to nine digits."""

@@ -209,8 +209,8 @@ class Search:
         for lock in self.place.glob("journal.log.lock*"):
             lock.unlink()
         journal = self.place / "journal.log"
-        if journal.exists() and not (text := journal.read_bytes()).endswith(b"\n"):
-            os.truncate(journal, text.rfind(b"\n") + 1)
+        if journal.exists():
+            os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
         study = self.study()
         for trial in study.get_trials(states=[TrialState.RUNNING]):
             study.tell(trial.number, state=TrialState.FAIL)

@@ -85,13 +85,12 @@ def compare_numbers(reference: ArrayLike, window: ArrayLike) -> Shift:
     a, b = np.asarray(reference, dtype=np.float64), np.asarray(window, dtype=np.float64)
     edges = edges_of(a)
     r, w = counts_of_numbers(a, edges), counts_of_numbers(b, edges)
-    stability = psi(r, w)
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
     distance, p = stats.ks_2samp(a, b, method="asymp") if len(b) else (1.0, 1.0)
     if r[-1] + w[-1]:
         missing = (np.array([len(there), gone]) for there, gone in ((a, r[-1]), (b, w[-1])))
         p = min(1.0, 2 * min(p, chi_square(*missing)[1]))
-    return Shift("Kolmogorov-Smirnov", float(distance), float(p), *stability)
+    return Shift("Kolmogorov-Smirnov", float(distance), float(p), *psi(r, w))
 
 
 def compare_categories(reference: Mapping[object, float], window: Mapping[object, float]) -> Shift:
@@ -101,8 +100,7 @@ def compare_categories(reference: Mapping[object, float], window: Mapping[object
         np.array([counts.get(name, 0) for name in names], dtype=np.float64)
         for counts in (reference, window)
     )
-    stability = psi(r, w)
-    return Shift("chi-square", *chi_square(r, w), *stability)
+    return Shift("chi-square", *chi_square(r, w), *psi(r, w))
 
 
 def drifted(
