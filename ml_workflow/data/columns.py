@@ -171,6 +171,11 @@ def timestamps(column: pd.Series) -> pd.Series:
         return times.dt.tz_localize(None)
 
 
+def days(times: pd.Series) -> pd.Series:
+    """Times as days since 1970."""
+    return (pd.to_datetime(times, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+
+
 def numbers_in(column: pd.Series) -> pd.Series:
     """A column of text with its numbers read; texts that are none stay as they are."""
     if type_of(column) != "text":

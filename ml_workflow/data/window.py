@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..statistics.drift import Shift, compare_categories, compare_numbers, judge_shifts
+from ..decision.kinds import Array, Kind
+from ..statistics.drift import Shift, compare_categories, compare_numbers, drifted
 from ..statistics.multiplicity import holm
+from .columns import days
 
 ALPHA = 0.0025  # false alarms of a window: 2 % over eight questions, which monitoring asks of it
 RELATED = 12  # columns whose relations are watched
@@ -33,18 +35,17 @@ class Window:
     )
 
 
-def window_of(
-    inputs: pd.DataFrame, scores: np.ndarray, encoded: np.ndarray, losses: np.ndarray
-) -> Window:
-    """A window of scored rows whose outcomes, encoded as the estimator takes them, are known.
+def window_of(kind: Kind, inputs: pd.DataFrame, scores: Array, outcomes: Array) -> Window:
+    """A window of scored rows whose outcomes, shape (n,), are known.
 
-    Scores have shape (n,) or (n, classes), outcomes and losses (n,). Residuals are, with several
-    classes, those of the most frequent one.
+    Scores have shape (n,) or (n, classes). Residuals are, with several classes, those of the most
+    frequent one.
     """
+    encoded = kind.encode(outcomes)
     most = int(np.bincount(encoded.astype(int)).argmax()) if scores.ndim == 2 else 0
     residuals = (encoded == most) - scores[:, most] if scores.ndim == 2 else encoded - scores
     columns = pd.DataFrame(scores.reshape(len(scores), -1)).add_prefix("score ")
-    known = pd.DataFrame({"loss": losses, "residual": residuals})
+    known = pd.DataFrame({"loss": kind.losses(scores, outcomes), "residual": residuals})
     return Window(inputs.reset_index(drop=True), columns, known)
 
 
@@ -72,10 +73,9 @@ def alarms_of(
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns as drift sees them: times as days, infinite numbers as missing, else as they are."""
-    epoch, day = pd.Timestamp(0, tz="UTC"), pd.Timedelta(days=1)
     times = frame.select_dtypes(["datetime", "datetimetz"])
-    days = {str(c): (pd.to_datetime(times[c], utc=True) - epoch) / day for c in times}
-    return frame.assign(**days).replace([np.inf, -np.inf], np.nan)
+    in_days = frame.assign(**{str(c): days(times[c]) for c in times})
+    return in_days.replace([np.inf, -np.inf], np.nan)
 
 
 def alarms(reference: pd.DataFrame, window: pd.DataFrame, related: list[str]) -> dict[str, str]:
@@ -87,9 +87,8 @@ def alarms(reference: pd.DataFrame, window: pd.DataFrame, related: list[str]) ->
     known = [name for name in reference if reference[name].notna().any()]
     shifts = {str(name): shift_of(reference[name], window[name]) for name in known}
     moved = {
-        name: f"{finding.shift.test} {finding.shift.statistic:.3g}, PSI {finding.shift.psi:.2f}"
-        for name, finding in judge_shifts(shifts, alpha=ALPHA).items()
-        if finding.drifted
+        name: f"{shifts[name].test} {shifts[name].statistic:.3g}, PSI {shifts[name].psi:.2f}"
+        for name in drifted(shifts, alpha=ALPHA)
     }
     return moved | relations(reference, window, related[:RELATED])
 
@@ -114,13 +113,13 @@ def relations(reference: pd.DataFrame, window: pd.DataFrame, columns: list[str])
     names = [c for c in columns if all(_varies(side[c]) for side in sides)]
     if len(names) < 2 or min(len(reference), len(window)) < 30:
         return {}
-    tables = [side[names].astype(float).corr("spearman") for side in sides]
     ranks = reference[names].astype(float).rank()
     scaled = (ranks - ranks.mean()) / ranks.std()
     pairs = list(combinations(names, 2))
     spread = [deviation_of_z(scaled[a].to_numpy(), scaled[b].to_numpy()) for a, b in pairs]
     chance = np.array(spread) * np.sqrt(1 / len(reference) + 1 / len(window))
-    before, now = (np.array([table.at[a, b] for a, b in pairs]) for table in tables)
+    upper = np.triu_indices(len(names), 1)  # the pairs, in the same order
+    before, now = (side[names].astype(float).corr("spearman").to_numpy()[upper] for side in sides)
     z_before, z_now = np.arctanh(np.clip([before, now], -NEARLY_ONE, NEARLY_ONE))
     adjusted = holm(2 * stats.norm.sf(np.abs(z_now - z_before) / chance))
     moved = (adjusted < ALPHA) & (np.abs(now - before) > MOVED)

@@ -42,9 +42,12 @@ def evaluate(expressions: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, n
 
     Raises Refusal, with the place, for what is more than an expression over a row's columns.
     """
-    numbers = {p: float(e) for p, e in expressions.items() if isinstance(e, (int, float))}
-    texts = {place: str(e) for place, e in expressions.items() if place not in numbers}
-    values = {place: np.full(len(frame), number) for place, number in numbers.items()}
+    values = {
+        place: np.full(len(frame), float(number))
+        for place, number in expressions.items()
+        if isinstance(number, (int, float))
+    }
+    texts = {place: str(text) for place, text in expressions.items() if place not in values}
     if not texts:
         return values
     columns = _columns_named(frame, texts.values())

@@ -11,7 +11,6 @@ import pandas as pd
 from ..errors import Refusal
 from ..task.definition import Amount, Outcomes, Task
 from .expressions import evaluate
-from .values import best_decisions, decision_values, expected_values
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
@@ -49,9 +48,9 @@ class Kind(ABC):
         """Outcomes from what `encode` gives."""
         return list(encoded)
 
-    @abstractmethod
     def choose(self, classes: T, numbers: T) -> T:
         """One of two things: what suits classes, or what suits numbers."""
+        return numbers
 
     def probabilities(self, scores: Array) -> Array:
         """Scores with a column for each class, shape (n, classes); numbers stay as they are."""
@@ -78,25 +77,31 @@ class Kind(ABC):
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
         """What each row's action earned given its outcome, shape (n,), in the currency."""
 
-    @abstractmethod
     def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
-        """What the best action is expected to be worth, shape (n,): known before the decision."""
+        """What the best action is expected to be worth, shape (n,): known before the decision.
+
+        Of numbers the score itself stands in.
+        """
+        return np.asarray(scores, dtype=float)
 
     @abstractmethod
     def actions(self, raw: Array, usual: float = 0.0) -> Array:
         """Recorded or computed decisions as actions, shape (n,); for a missing number the usual."""
 
-    @abstractmethod
     def certain(self, actions: Array) -> Array:
-        """Actions as scores: certainty for what was decided."""
+        """Actions as scores: certainty for what was decided; numbers stay as they are."""
+        return np.asarray(actions, dtype=float)
 
-    @abstractmethod
     def constant_actions(self, outcomes: Array) -> list[Any]:
-        """The actions among which the best constant one is looked for."""
+        """The actions among which the best constant one is looked for: every decision."""
+        return self.decisions
 
-    @abstractmethod
     def constant_score(self, outcomes: Array, action: Any) -> Array:
-        """The score of one row where nothing is known of it, shape () or (classes,)."""
+        """The score of one row where nothing is known of it, shape () or (classes,).
+
+        Of numbers it is the constant itself.
+        """
+        return np.asarray(action, dtype=float)
 
     @abstractmethod
     def cases(self, actions: Array, outcomes: Array) -> list[str]:
@@ -187,22 +192,37 @@ class Classes(Kind):
         return -np.log(np.clip(happened, 1e-6, 1))
 
     def decision_values(self, frame: pd.DataFrame) -> Array:
-        """What each decision is worth for each outcome, rows x decisions x classes."""
-        return decision_values(self.amounts, self.classes, frame)
+        """What each decision is worth for each outcome, rows x decisions x classes.
+
+        It is in the currency; Refusal where an amount is not stated.
+        """
+        amounts = self.amounts
+        places = {f"value.{d}.{c}": (d, c) for d in amounts for c in self.classes}
+        for decided, actual in places.values():
+            if actual not in amounts[decided]:
+                raise Refusal(
+                    f"value.matrix does not say what deciding {decided!r} is worth "
+                    f"when {actual!r} is true."
+                )
+        cells = evaluate({place: amounts[d][c] for place, (d, c) in places.items()}, frame)
+        table = np.stack([cells[place] for place in places], axis=-1).astype(float)
+        return table.reshape(len(frame), len(amounts), len(self.classes))
 
     def decide(
         self, frame: pd.DataFrame, scores: Array, residuals: list[float] | None = None
     ) -> Array:
-        """The action of greatest expected value for each row."""
-        return best_decisions(self.decisions, self._expected(frame, scores))
+        """The action of greatest expected value for each row; of equals the first."""
+        best = self._expected(frame, scores).argmax(axis=1)
+        return np.array(self.decisions, dtype=object)[best]
 
     def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
         """What the best action is expected to be worth, shape (n,)."""
         return self._expected(frame, scores).max(axis=1)
 
     def _expected(self, frame: pd.DataFrame, scores: Array) -> Array:
-        """What each decision is expected to be worth, rows x decisions."""
-        return expected_values(self.decision_values(frame), self.probabilities(scores))
+        """What each decision is expected to be worth, rows x decisions: sums of p times worth."""
+        worth = self.decision_values(frame)
+        return np.einsum("rdc,rc->rd", worth, self.probabilities(scores))
 
     def value(self, frame: pd.DataFrame, actions: Array, outcomes: Array) -> Array:
         """What each row's action earned given its outcome, shape (n,), in the currency."""
@@ -213,10 +233,6 @@ class Classes(Kind):
             )
         worth = self.decision_values(frame)
         return worth[np.arange(len(frame)), taken, self.encode(outcomes)]
-
-    def constant_actions(self, outcomes: Array) -> list[Any]:
-        """Every decision."""
-        return self.decisions
 
     def cases(self, actions: Array, outcomes: Array) -> list[str]:
         """Such as "act, outcome positive"."""
@@ -365,10 +381,6 @@ class Regression(Kind):
         """How many numbers there are."""
         return pd.Series({self.task.target.column: len(outcomes)})
 
-    def choose(self, classes: T, numbers: T) -> T:
-        """What suits numbers."""
-        return numbers
-
     def losses(self, scores: Array, outcomes: Array) -> Array:
         """The squared error of each row, shape (n,)."""
         return (np.asarray(scores, dtype=float) - outcomes) ** 2
@@ -408,10 +420,6 @@ class Regression(Kind):
         error = np.asarray(actions, dtype=float) - outcomes
         return -np.where(error > 0, over * error, under * -error).astype(float)
 
-    def expected_value(self, frame: pd.DataFrame, scores: Array) -> Array:
-        """The score itself, which is known before the decision."""
-        return np.asarray(scores, dtype=float)
-
     def actions(self, raw: Array, usual: float = 0.0) -> Array:
         """The numbers decided; a missing one becomes the usual one."""
         numbers = pd.Series(pd.to_numeric(raw, errors="coerce")).astype(float)
@@ -421,17 +429,9 @@ class Regression(Kind):
         """Too many, or too few."""
         return list(np.where(actions > outcomes, "too many", "too few"))
 
-    def certain(self, actions: Array) -> Array:
-        """The numbers decided."""
-        return np.asarray(actions, dtype=float)
-
     def constant_actions(self, outcomes: Array) -> list[Any]:
         """Quantiles of the outcomes, from 5 % to 95 %."""
         return list(np.quantile(outcomes, np.linspace(0.05, 0.95, 19)))
-
-    def constant_score(self, outcomes: Array, action: Any) -> Array:
-        """The constant itself."""
-        return np.asarray(action, dtype=float)
 
     def residual_quantiles(self, scores: Array, outcomes: Array) -> list[float] | None:
         """Up to 101 quantiles, from 0 to 1, of outcome less score."""

@@ -29,10 +29,9 @@ def functionality(release: Release, rows: pd.DataFrame) -> dict[str, bool]:
     low, high = outcomes.min(), outcomes.max()
     least, most = release.kind.choose((0.0, 1.0), (2 * low - high, 2 * high - low))
     known = {name: c for name, c in release.contract.items() if name in rows}
-    ranged = {name: c for name, c in known.items() if c.min is not None}
-    ends = [rows.assign(**{name: end}) for name, c in ranged.items() for end in c.bounds][:20]
+    ranged = [(name, end) for name, c in known.items() if c.min is not None for end in c.bounds]
     gaps = [rows.assign(**{name: rows[name].mask(rows[name].notna())}) for name in known][:10]
-    extremes = [release.score(part) for part in ends]
+    extremes = [release.score(rows.assign(**{name: end})) for name, end in ranged[:20]]
     return {
         "missing values score": all(np.isfinite(release.score(part)).all() for part in gaps),
         "extremes stay in range": all(

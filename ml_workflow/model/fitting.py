@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from ..decision.kinds import Array, Kind
 from ..errors import Refusal
 from ..task.definition import Task
-from .families import threads
+from .families import Shape, lightgbm
 from .vectorizing import scaled, vectorized
 
 Folds = list[tuple[Array, Array]]
@@ -121,20 +121,12 @@ def booster(
     trees: int = 150,
 ) -> Pipeline:
     """LightGBM with a leaf size that fits a table of so many rows."""
-    from lightgbm import LGBMClassifier, LGBMRegressor
-
-    return vectorized(
-        kind.choose(LGBMClassifier, LGBMRegressor)(
-            n_estimators=trees,
-            learning_rate=learning_rate,
-            num_leaves=leaves,
-            min_child_samples=max(5, min(60, rows // 100)),
-            subsample=0.8,
-            subsample_freq=1,
-            colsample_bytree=0.6,
-            reg_lambda=5.0,
-            random_state=seed,
-            n_jobs=threads(rows),
-            verbose=-1,
-        )
-    )
+    given = {
+        "learning_rate": learning_rate,
+        "num_leaves": leaves,
+        "min_child_samples": max(5, min(60, rows // 100)),
+        "subsample": 0.8,
+        "colsample_bytree": 0.6,
+        "reg_lambda": 5.0,
+    }
+    return vectorized(lightgbm(given, Shape(rows, 0, kind), trees, seed))

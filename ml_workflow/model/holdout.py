@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -35,7 +34,8 @@ def open_holdout(task: str, content: str, run: str) -> list[dict[str, str]]:
 
     Each has its run and time. The record stands in var/ beside the reports, a line an opening.
     """
-    path = _place(task, content)
+    key = hashlib.sha256(f"{task}\n{content}".encode()).hexdigest()[:24]
+    path = reports().parent / "var" / "openings" / f"{key}.jsonl"
     before = (
         [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         if path.exists()
@@ -48,8 +48,3 @@ def open_holdout(task: str, content: str, run: str) -> list[dict[str, str]]:
         file.flush()
         os.fsync(file.fileno())
     return before
-
-
-def _place(task: str, content: str) -> Path:
-    key = hashlib.sha256(f"{task}\n{content}".encode()).hexdigest()[:24]
-    return reports().parent / "var" / "openings" / f"{key}.jsonl"

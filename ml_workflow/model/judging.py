@@ -44,20 +44,21 @@ def trial(
     scores: Array,
     judged: Array,
     seconds: float = 0.0,
+    actions: Array | None = None,
 ) -> Trial:
-    """Decisions, earnings and metrics of out-of-fold scores on the judged rows."""
+    """Decisions (where none are given, the best), earnings and metrics on the judged rows."""
     part, known, outcomes = frame.iloc[judged], scores[judged], kind.outcomes(frame)[judged]
-    actions = kind.decide(part, known, kind.residual_quantiles(known, outcomes))
+    if actions is None:
+        actions = kind.decide(part, known, kind.residual_quantiles(known, outcomes))
     earned = kind.value(part, actions, outcomes)
     return Trial(scores, actions, earned, kind.metrics(known, outcomes), seconds)
 
 
 def judge_process(kind: Kind, frame: pd.DataFrame, process: Process, judged: Array) -> Trial:
     """What a process decides and earns on the judged rows, by its own rule."""
-    scores, part, outcomes = process.score(frame), frame.iloc[judged], kind.outcomes(frame)[judged]
-    actions = process.decide(part, scores[judged])
-    earned = kind.value(part, actions, outcomes)
-    return Trial(scores, actions, earned, kind.metrics(scores[judged], outcomes))
+    scores = process.score(frame)
+    actions = process.decide(frame.iloc[judged], scores[judged])
+    return trial(kind, frame, scores, judged, actions=actions)
 
 
 def comparison(

@@ -78,7 +78,7 @@ def determined(kind: Kind, table: pd.DataFrame, target: Array) -> Leaks:
     """Columns whose value says the target's: the other rows with the same value tell each row."""
     share_left, least = kind.choose((error_left, 0.002), (variance_left, 0.0005))
     for name, column in table.items():
-        group = pd.factorize(column.astype(object).where(column.notna(), "missing"))[0]
+        group = pd.factorize(column, use_na_sentinel=False)[0]
         counts = np.bincount(group)
         repeats = counts[group] > 1
         if len(counts) < 2 or repeats.mean() < 0.5:

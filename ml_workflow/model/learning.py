@@ -4,14 +4,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..data.joins import inputs
 from ..data.split import sampled
 from ..decision.kinds import Kind
 from ..decision.process import current_process
-from .fitting import constant, folds_of, out_of_fold
+from .fitting import constant, folds_of, judged_rows, out_of_fold
 
 
 def learning_curve(
@@ -27,21 +26,22 @@ def learning_curve(
         part = sampled(kind.task, frame, size, seed)
         outcomes, table = kind.outcomes(part), inputs(kind.task, part)
         folds = folds_of(kind, part, 3, seed)
+        judged = judged_rows(folds)
+        seen, happened = part.iloc[judged], outcomes[judged]
         today = current_process(kind, part)
-        earned = kind.value(part, today.decide(part, today.score(part)), outcomes)
+        earned = kind.value(part, today.decide(part, today.score(part)), outcomes)[judged]
         for name, model in {"constant": constant(kind), **baselines}.items():
             began = time.perf_counter()
             scores = out_of_fold(model, table, kind.encode(outcomes), folds)
-            seen = ~np.isnan(scores if scores.ndim == 1 else scores[:, 0])
-            actions = kind.decide(part[seen], scores[seen])
-            losses = kind.losses(scores[seen], outcomes[seen])
+            actions = kind.decide(seen, scores[judged])
+            losses = kind.losses(scores[judged], happened)
             rows.append(
                 {
                     "approach": name,
                     "examples": len(part),
                     "seconds": time.perf_counter() - began,
                     "loss": losses.mean(),
-                    "gain": kind.value(part[seen], actions, outcomes[seen]) - earned[seen],
+                    "gain": kind.value(seen, actions, happened) - earned,
                     "losses": losses,
                 }
             )

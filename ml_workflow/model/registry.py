@@ -153,7 +153,6 @@ class Version(NamedTuple):
     aliases: list[str]
     run: str
     digest: str
-    created: datetime
     figures: dict[str, float]
     champion_since: datetime | None
 
@@ -168,7 +167,6 @@ def versions(name: str) -> list[Version]:
                 sorted(alias for alias, number in names if number == str(v.version)),
                 v.tags.get("run", ""),
                 v.tags.get("digest", ""),
-                datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
                 client.get_run(v.run_id).data.metrics,
                 max(map(datetime.fromisoformat, _reigns(v).since), default=None),
             )

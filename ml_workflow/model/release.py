@@ -35,7 +35,14 @@ from .fitting import scored
 
 FORMAT = 2
 """How a release is written; 1 (unnumbered) held the library's own modules and is refused."""
-FILES = ("card.json", "contract.json", "task.yaml", "dataset.py", "examples.parquet")
+FILES = {
+    "card.json",
+    "contract.json",
+    "task.yaml",
+    "dataset.py",
+    "examples.parquet",
+    "estimator.skops",
+}
 TRUSTED = re.compile(
     r"skrub\.(?!_data_ops)(selectors\.)?_\w+\.[A-Z]\w+"
     r"|skrub\._dataframe\._common\.is_\w+|skrub\.selectors\._selectors\._\w+"
@@ -139,7 +146,7 @@ class Release:
                 f"The current process's decisions stand in the column {rule.column!r}, "
                 "which is not among the rows' columns: add it."
             )
-        return self.kind.actions(recorded(rule, frame), 0.0 if usual is None else usual)
+        return self.kind.actions(recorded(rule, frame), usual or 0.0)
 
     def keeps_its_promise(self) -> bool:
         """Whether the examples score as they did when the release was made, to nine digits."""
@@ -291,7 +298,7 @@ def _card(name: str, files: dict[str, bytes]) -> Card:
             f"The release {name} holds the library's modules of then, which ml-workflow no longer "
             "runs: run its task again and promote the new version."
         )
-    if missing := {*FILES, "estimator.skops"} - files.keys():
+    if missing := FILES - files.keys():
         raise Refusal(f"The release {name} holds no {sorted(missing)[0]}: it is not loaded.")
     content = json.loads(files["card.json"])
     if content.get("format") != FORMAT or content.keys() != {part.name for part in fields(Card)}:

@@ -16,8 +16,7 @@ def seen(kind: Kind, frame: pd.DataFrame, scores: Array | None) -> Window:
     table = inputs(kind.task, frame)
     if scores is None:
         return Window(table)
-    outcomes = kind.outcomes(frame)
-    return window_of(table, scores, kind.encode(outcomes), kind.losses(scores, outcomes))
+    return window_of(kind, table, scores, kind.outcomes(frame))
 
 
 def corruption_matrix(

@@ -138,10 +138,7 @@ class Search:
             spent = sum(t.user_attrs.get("seconds", 0.0) for t in study.get_trials(deepcopy=False))
             with _workers(scheduler, self) as (pool, count, shared):
                 deadline = time.time() + seconds - spent / count
-                tasks = [
-                    pool.submit(Search.work, shared, worker, deadline) for worker in range(count)
-                ]
-                for task in tasks:
+                for task in [pool.submit(Search.work, shared, i, deadline) for i in range(count)]:
                     task.result()
         return self.candidates()
 
@@ -212,8 +209,8 @@ class Search:
         for lock in self.place.glob("journal.log.lock*"):
             lock.unlink()
         journal = self.place / "journal.log"
-        if journal.exists() and not (text := journal.read_bytes()).endswith(b"\n"):
-            os.truncate(journal, text.rfind(b"\n") + 1)
+        if journal.exists():
+            os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
         study = self.study()
         for trial in study.get_trials(states=[TrialState.RUNNING]):
             study.tell(trial.number, state=TrialState.FAIL)

@@ -8,6 +8,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from ..data.columns import days
+
 
 def vectorized(estimator: BaseEstimator) -> Pipeline:
     """Table to numbers to an estimator of trees.
@@ -45,6 +47,6 @@ def as_numbers(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(float)
     if pd.api.types.is_datetime64_any_dtype(column):
-        return (pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+        return days(column)
     texts = column.astype(str)
     return texts.map(texts.value_counts().rank(method="first")).astype(float)

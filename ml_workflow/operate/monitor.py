@@ -11,7 +11,7 @@ from scipy import stats
 from ..data.window import ALPHA, WORSE, Window, alarms_of, plain, row_count, shift_of
 from ..model.registry import champion
 from ..model.release import Release
-from ..statistics.drift import compare_categories, judge_shifts
+from ..statistics.drift import compare_categories, drifted
 from ..store.database import open_decisions
 from .reference import Reference, losses_of, reference_of, score_columns
 from .traffic import HOUR, OutcomeSums, Traffic, rows_as_given, traffic_of
@@ -188,7 +188,7 @@ def decision_rate(reference: Reference, observation: Observation) -> str:
     if "" in now.index or not now.sum():
         return ""
     shift = compare_categories(before.to_dict(), now.to_dict())
-    if not judge_shifts({"": shift}, alpha=ALPHA)[""].drifted:
+    if not drifted({"": shift}, alpha=ALPHA):
         return ""
     shares = pd.DataFrame({"before": before / before.sum(), "now": now / now.sum()}).fillna(0)
     return "; ".join(

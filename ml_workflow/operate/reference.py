@@ -88,4 +88,4 @@ def losses_of(kind: Kind, rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.Dat
     if not known.any():
         return Window(rows).losses
     scores, outcomes = np.array(decisions["score"][known].tolist()), classes[known].astype(int)
-    return window_of(rows[known], scores, outcomes, kind.losses(scores, outcomes)).losses
+    return window_of(kind, rows[known], scores, outcomes).losses

@@ -72,11 +72,6 @@ def spending_bounds(fractions: ArrayLike, *, alpha: float = 0.05) -> Floats:
     return np.array(_spending_bounds(tuple(np.asarray(fractions).tolist()), alpha))
 
 
-def planned_bounds(looks: int, *, alpha: float = 0.05) -> Floats:
-    """Bounds, shape (looks,), of a plan with evenly spaced looks, with the reserve kept back."""
-    return spending_bounds(np.arange(1, looks + 1) / looks, alpha=alpha * (1 - RESERVE))
-
-
 def crossing_probability(fractions: Floats, criticals: Floats, drift: float = 0.0) -> Floats:
     """Probability, shape (looks,), that |Z| first crosses its bound at each look.
 

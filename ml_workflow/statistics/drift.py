@@ -25,14 +25,6 @@ class Shift(NamedTuple):
     psi_expected: float  # what sampling alone gives on average
 
 
-class Finding(NamedTuple):
-    """A shift judged among all columns of its window."""
-
-    drifted: bool  # significant after correction, and of a size that matters
-    adjusted: float  # p-value corrected for the number of columns
-    shift: Shift  # the figures behind it
-
-
 def psi(reference: Floats, window: Floats) -> tuple[float, float]:
     """Population stability index of counts, shape (bins,), and its mean without drift.
 
@@ -93,13 +85,12 @@ def compare_numbers(reference: ArrayLike, window: ArrayLike) -> Shift:
     a, b = np.asarray(reference, dtype=np.float64), np.asarray(window, dtype=np.float64)
     edges = edges_of(a)
     r, w = counts_of_numbers(a, edges), counts_of_numbers(b, edges)
-    stability = psi(r, w)
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
     distance, p = stats.ks_2samp(a, b, method="asymp") if len(b) else (1.0, 1.0)
     if r[-1] + w[-1]:
         missing = (np.array([len(there), gone]) for there, gone in ((a, r[-1]), (b, w[-1])))
         p = min(1.0, 2 * min(p, chi_square(*missing)[1]))
-    return Shift("Kolmogorov-Smirnov", float(distance), float(p), *stability)
+    return Shift("Kolmogorov-Smirnov", float(distance), float(p), *psi(r, w))
 
 
 def compare_categories(reference: Mapping[object, float], window: Mapping[object, float]) -> Shift:
@@ -109,20 +100,20 @@ def compare_categories(reference: Mapping[object, float], window: Mapping[object
         np.array([counts.get(name, 0) for name in names], dtype=np.float64)
         for counts in (reference, window)
     )
-    stability = psi(r, w)
-    return Shift("chi-square", *chi_square(r, w), *stability)
+    return Shift("chi-square", *chi_square(r, w), *psi(r, w))
 
 
-def judge_shifts(
+def drifted(
     shifts: Mapping[str, Shift], *, alpha: float = 0.02, minimum: float = MINIMUM
-) -> dict[str, Finding]:
-    """Findings by column of one window, with a false alarm in at most alpha of windows (Holm 1979).
+) -> list[str]:
+    """The columns of one window that drifted, falsely in at most alpha of windows (Holm 1979).
 
     A shift must also exceed what sampling gives by minimum (PSI), so that a large window does not
     alarm on nothing.
     """
-    adjusted = holm([shift.p_value for shift in shifts.values()]).tolist()
-    return {
-        name: Finding(p < alpha and shift.psi - shift.psi_expected >= minimum, p, shift)
+    adjusted = holm([shift.p_value for shift in shifts.values()])
+    return [
+        name
         for (name, shift), p in zip(shifts.items(), adjusted, strict=True)
-    }
+        if p < alpha and shift.psi - shift.psi_expected >= minimum
+    ]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from .bounds import crossing_probability, planned_bounds
+from .bounds import RESERVE, crossing_probability, spending_bounds
 from .checks import Floats
 
 ALPHA = 0.05  # error allowed over all looks, two-sided unless sides is 1
@@ -70,6 +70,6 @@ def _crossing(drift: float, design: Design) -> float:
         critical = stats.norm.isf(ALPHA / design.sides)
         other_side = stats.norm.cdf(-critical - drift) if design.sides == 2 else 0.0
         return float(stats.norm.sf(critical - drift) + other_side)
-    bounds = planned_bounds(design.looks, alpha=ALPHA * 2 / design.sides)
     fractions = np.arange(1, design.looks + 1) / design.looks
+    bounds = spending_bounds(fractions, alpha=ALPHA * 2 / design.sides * (1 - RESERVE))
     return float(crossing_probability(fractions, bounds, drift).sum())

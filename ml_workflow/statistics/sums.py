@@ -83,10 +83,5 @@ def sums_of(
     y = check_numbers(values, "values")
     d = np.ones_like(y) if denominator is None else check_numbers(denominator, "denominator")
     x = np.zeros_like(y) if covariate is None else check_numbers(covariate, "covariate")
-    for name, array in (("denominator", d), ("covariate", x)):
-        if len(array) != len(y):
-            raise ValueError(
-                f"{name} has {len(array)} rows and values has {len(y)}; they must be equally many."
-            )
     products = (y @ y, d.sum(), d @ d, y @ d, x.sum(), x @ x, x @ y, x @ d)
     return Sums(float(len(y)), float(y.sum()), *map(float, products))

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import islice
-from math import isfinite
 from secrets import token_hex
 from time import time_ns
 from typing import Any, NamedTuple, TypeAlias
@@ -217,8 +216,8 @@ def write_outcomes(engine: sa.Engine, group: Sequence[Outcome]) -> OutcomeCounts
     """Write all outcomes in one transaction.
 
     Posted again, shuffled or by many at once, they give the same tables. Those whose decision is
-    unknown are kept as strays and adopted when it appears. Raises Refusal for a value that is not
-    finite or an outcome that names neither decision nor unit.
+    unknown are kept as strays and adopted when it appears. Each has a finite value and names a
+    decision or a unit, which the API holds.
     """
     posted = [_with_key(outcome) for outcome in group]
     first = {outcome.idempotency_key: outcome for outcome in reversed(posted)}
@@ -238,10 +237,6 @@ def write_outcomes(engine: sa.Engine, group: Sequence[Outcome]) -> OutcomeCounts
 
 def _with_key(outcome: Outcome) -> Outcome:
     """The outcome with the key that its content gives where it has none."""
-    if not outcome.decision and not outcome.unit:
-        raise Refusal("An outcome names neither a decision nor a unit: give one of them.")
-    if not isfinite(outcome.value):
-        raise Refusal(f"An outcome has the value {outcome.value}: give a finite number.")
     name = f"decision {outcome.decision}" if outcome.decision else f"unit {outcome.unit}"
     content = f"{name} at {outcome.event_time!r}: {float(outcome.value)!r}"
     return outcome._replace(idempotency_key=outcome.idempotency_key or content)

@@ -73,3 +73,11 @@ def test_the_quantile_of_the_residuals_by_a_row_s_costs_earns_more_than_the_mean
     worth = [kind.value(frame, taken, outcomes).mean() for taken in (actions, scores)]
     assert worth[0] > worth[1]
     np.testing.assert_array_equal(kind.decide(frame, scores), scores)
+
+
+def test_the_decision_is_the_one_expected_to_earn_most_in_its_row() -> None:
+    act, leave = ({"negative": -1, "positive": "a / 2"}, {"negative": 5, "positive": "-a"})
+    kind = kind_of(task_of("binary", value={"act": act, "leave": leave}))
+    frame = pd.DataFrame({"a": [100.0, 10.0]})
+    assert kind.decide(frame, np.full(2, 0.1)).tolist() == ["act", "leave"]
+    assert kind.expected_value(frame, np.full(2, 0.1)) == pytest.approx([4.1, 3.5])

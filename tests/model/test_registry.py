@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
@@ -40,7 +39,6 @@ def test_promotion_and_rollback_go_through_the_champions_in_order(release: Kept)
     newest, _, oldest = versions("stretch")
     assert newest.number == "3" and newest.aliases == ["challenger"] and oldest.aliases == []
     assert (newest.run, newest.digest, newest.figures) == ("run-3", release.digest, FIGURES)
-    assert abs(datetime.now(UTC) - newest.created) < timedelta(minutes=5)
     assert newest.champion_since is None and tasks() == ["stretch"]
     with pytest.raises(Refusal, match="bears the alias 'champion'"):
         registered("stretch", "champion")

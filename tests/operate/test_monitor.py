@@ -139,7 +139,7 @@ def alarms() -> Alarms:
 
     def window(rows: pd.DataFrame, outcomes: Array) -> Window:
         scores = model.predict_proba(rows)[:, 1]
-        return window_of(rows, scores, outcomes, kind.losses(scores, outcomes))
+        return window_of(kind, rows, scores, outcomes)
 
     reference = window(rows[10000:18000], outcomes[10000:18000])
 

@@ -7,8 +7,8 @@ from ml_workflow.statistics.drift import (
     compare_categories,
     compare_numbers,
     counts_of_numbers,
+    drifted,
     edges_of,
-    judge_shifts,
 )
 
 G = np.random.default_rng(0)
@@ -39,32 +39,32 @@ def test_windows_without_drift_seldom_alarm_and_moved_ones_always_do() -> None:
     alarms = 0
     for _ in range(60):
         shifts = {str(c): compare_numbers(REFERENCE, G.normal(size=5_000)) for c in range(23)}
-        alarms += any(finding.drifted for finding in judge_shifts(shifts, minimum=0).values())
+        alarms += bool(drifted(shifts, minimum=0))
         shifts["moved"] = compare_numbers(REFERENCE, G.normal(0.3, 1, 5_000))
-        assert judge_shifts(shifts)["moved"].drifted
+        assert "moved" in drifted(shifts)
     assert alarms <= 4
 
 
 def test_a_huge_window_does_not_alarm_on_nothing() -> None:
     shift = compare_numbers(G.normal(size=2_000_000), G.normal(0.03, 1, 2_000_000))
     assert shift.p_value < 1e-10
-    assert not judge_shifts({"a": shift})["a"].drifted
+    assert not drifted({"a": shift})
 
 
 def test_a_column_that_breaks_upstream_is_seen() -> None:
     window = REFERENCE[:5_000].copy()
     for lost in (slice(0, 500), slice(None)):
         window[lost] = np.nan
-        assert judge_shifts({"a": compare_numbers(REFERENCE, window)})["a"].drifted
+        assert drifted({"a": compare_numbers(REFERENCE, window)}) == ["a"]
 
 
 def test_a_new_category_is_seen() -> None:
     shift = compare_categories({"a": 5_000, "b": 5_000}, {"a": 900, "b": 900, "c": 200})
-    assert judge_shifts({"city": shift})["city"].drifted
+    assert drifted({"city": shift}) == ["city"]
 
 
 def test_what_cannot_drift_gets_a_sentence() -> None:
-    assert judge_shifts({}) == {}
+    assert drifted({}) == []
     with pytest.raises(ValueError, match="no finite number"):
         compare_numbers([np.nan], [1.0])
     with pytest.raises(ValueError, match="the reference and the window need rows"):

@@ -5,7 +5,7 @@ import pytest
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
-from ml_workflow.statistics.bounds import planned_bounds
+from ml_workflow.statistics.bounds import RESERVE, spending_bounds
 from ml_workflow.statistics.power import (
     Design,
     detectable_effect,
@@ -48,4 +48,5 @@ def test_twenty_looks_cost_few_units_and_give_the_power_they_promise() -> None:
     drift = 0.1 * np.sqrt(size_for_mean(1, 10, Design(looks=20)) / 4)
     steps = np.random.default_rng(0).normal(drift / 20, 1 / np.sqrt(20), (20_000, 20))
     z = np.cumsum(steps, axis=1) / np.sqrt(np.arange(1, 21) / 20)
-    assert np.mean((np.abs(z) > planned_bounds(20)).any(axis=1)) == pytest.approx(0.8, abs=0.01)
+    bounds = spending_bounds(np.arange(1, 21) / 20, alpha=0.05 * (1 - RESERVE))
+    assert np.mean((np.abs(z) > bounds).any(axis=1)) == pytest.approx(0.8, abs=0.01)

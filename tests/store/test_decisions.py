@@ -3,16 +3,12 @@
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import sqlalchemy as sa
 
-from ml_workflow.errors import Refusal
 from ml_workflow.store import schema
-from ml_workflow.store.database import new_decisions
 from ml_workflow.store.decisions import (
     Conflict,
     Exposure,
@@ -96,23 +92,6 @@ def test_an_outcome_key_used_for_another_value_is_told(engine: sa.Engine) -> Non
 
     assert post((1.0, 30.0), (2.0, 30.0)) == OutcomeCounts(1, 0, 0, 1)
     assert post((2.0, 30.0), (1.0, 31.0)) == OutcomeCounts(0, 1, 0, 1)
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        Outcome(float("nan"), 1.0, 1.0, "d"),
-        Outcome(float("inf"), 1.0, 1.0, "d"),
-        Outcome(1.0, 1.0, 1.0),
-    ],
-)
-def test_an_outcome_without_a_finite_value_or_a_name_is_refused_whole(
-    tmp_path: Path, outcome: Outcome
-) -> None:
-    engine = new_decisions(tmp_path / "d.db")
-    with pytest.raises(Refusal, match="give"):
-        write_outcomes(engine, [Outcome(1.0, 1.0, 1.0, "d"), outcome])
-    assert count(engine, schema.strays) == 0
 
 
 def test_a_unit_stays_in_the_arm_of_its_first_exposure(engine: sa.Engine) -> None:
