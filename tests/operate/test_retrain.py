@@ -88,7 +88,7 @@ def with_each_mistake_apart(kind: Kind) -> Kind:
 def state(live: Live) -> list[Any]:
     """What a failed retraining must not change: who serves, what was decided, a run's record."""
     run = Path(live.env["ML_WORKFLOW_REPORTS"]) / live.release.card.run / "run.json"
-    tables = [pd.read_sql_table(name, live.engine).to_json() for name in ("decisions", "outcomes")]
+    tables = [pd.read_sql_table(name, live.engine).to_csv() for name in ("decisions", "outcomes")]
     return [aliases("penguins")["champion"], tables, digest(run)]
 
 

@@ -98,7 +98,6 @@ FAULTS: dict[str, Wrong] = {
     "parameter file missing": (["run", "penguins", "-f", "FOLDER/none.yaml"], "no parameter file"),
     "parameter file no YAML": (["run", "penguins", "-f", "FOLDER/broken.yaml"], "is not YAML"),
     "unknown stage": (["run", "penguins", "--until", "06"], "stages are 00_define, 01_research"),
-    "unknown stage, one near": (["run", "penguins", "--from", "pok"], "mean '03_poc'"),
     "table without that target": (
         ["run", "data/penguins.csv.gz", "--target", "specie"],
         "'species'",
