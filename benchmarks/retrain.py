@@ -107,7 +107,7 @@ def two_years(seed: int, place: Path) -> tuple[float, float]:
     without_drift, lost = scenario._replace(drift=DRIFTS["none"]), []
     print(f"seed {seed}\nmonth  no drift  without retraining  with", flush=True)
     with sandbox(place, "credit") as database:
-        for month in simulate(database, "credit", scenario, PARAMETERS, lambda *_: None):
+        for month in simulate(database, "credit", scenario, PARAMETERS):
             usual, old = (
                 money(first, played.arrivals(first, month.number - 1))
                 for played in (without_drift, scenario)

@@ -130,8 +130,7 @@ def simulate(
     )
     print(f"month  drift  {definition.value.currency} a decision  found")
     with sandbox(place / name, name) as database:
-        parameters = values if retrain else None
-        played = play(database, name, scenario, parameters, lambda *_: None)
+        played = play(database, name, scenario, values if retrain else None)
         first = print_months(played, scenario.decisions, months)
     end = "No drift was found." if drift != "none" else "There was no drift to find."
     if first:

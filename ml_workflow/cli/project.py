@@ -54,12 +54,12 @@ def check_new_table(task: str, table: str, query: str | None, quarantine: Path |
     for fault in faults.to_dict("records"):
         example = f", such as {fault['for example']}" if fault["for example"] else ""
         print(f"  {fault['column']} {fault['rule']}: broken in {fault['rows']:,} rows{example}")
-    if len(bad) and not quarantine:
-        raise Refusal(
-            f"{len(bad):,} of {total:,} rows break the contract: mend the table, "
-            "or put these rows aside by --quarantine FILE."
-        )
-    if len(bad) and quarantine:
+    if len(bad):
+        if not quarantine:
+            raise Refusal(
+                f"{len(bad):,} of {total:,} rows break the contract: mend the table, "
+                "or put these rows aside by --quarantine FILE."
+            )
         put_aside(quarantine, bad)
         print(f"{len(bad):,} rows with their reasons are in {quarantine}.")
     print(f"{len(good):,} of {total:,} rows keep the contract.")

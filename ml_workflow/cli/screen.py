@@ -25,7 +25,8 @@ NAME = TextColumn("{task.description}")
 class Display(Progress):
     """A line that is kept up to date on a terminal, and gone at its end; nothing elsewhere."""
 
-    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
+    def __init__(self, *columns: ProgressColumn, stderr: bool = False) -> None:
+        console = Console(highlight=False, soft_wrap=True, stderr=stderr)
         disable = not console.is_interactive
         super().__init__(*columns, console=console, transient=True, disable=disable)
 
@@ -47,8 +48,7 @@ class RunDisplay(Display):
     """What a run shows: a line for each stage that ended and, on a terminal, the one under way."""
 
     def __init__(self, question: str, usual: dict[str, float]) -> None:
-        console = Console(highlight=False, soft_wrap=True)
-        super().__init__(console, SpinnerColumn(), NAME, TimeElapsedColumn(), TimeLeft(usual))
+        super().__init__(SpinnerColumn(), NAME, TimeElapsedColumn(), TimeLeft(usual))
         self.console.print(question, style="bold", markup=False)
         self.began = time.perf_counter()
 
@@ -79,8 +79,7 @@ class SweepDisplay(Display):
     """What a sweep shows: a line for each variant that ends and, on a terminal, a bar."""
 
     def __init__(self, total: int) -> None:
-        console = Console(highlight=False, soft_wrap=True)
-        super().__init__(console, NAME, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        super().__init__(NAME, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.total, self.speed_estimate_period = total, float("inf")  # variants end seldom
         self.bar = self.add_task("preparing", total=total)
 
@@ -108,7 +107,7 @@ class RowsDisplay(Display):
     def __init__(self) -> None:
         pace = TextColumn("{task.fields[pace]}")
         columns = [BarColumn(), MofNCompleteColumn(), pace, TimeRemainingColumn()]
-        super().__init__(Console(stderr=True), *columns)
+        super().__init__(*columns, stderr=True)
         self.bar = self.add_task("rows", total=None, pace="")
         self.began = time.perf_counter()
 

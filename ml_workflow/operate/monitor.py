@@ -24,26 +24,18 @@ LATE = 0.1  # share of outcomes that are later than usual from which it matters
 class Observation(NamedTuple):
     """What the decisions database holds of a window.
 
-    `traffic` is the task's up to `end`, in seconds since 1970, and the window its last `span`
-    seconds. `rows` are a sample as given, `scores` those that the release decided by, `losses`
-    those of its decisions whose outcomes have had time to arrive, `outcomes` the sums over all of
-    these, and `outcomes_before` those of the span before.
+    `traffic` is the task's up to its end, of which `now` is the window's. `sample` has rows as
+    given, the scores that the release decided by, and losses of its decisions whose outcomes have
+    had time to arrive; `outcomes` are the sums over all of these, and `outcomes_before` those of
+    the span before.
     """
 
     release: Release
     traffic: Traffic
-    end: float
-    span: float
-    rows: pd.DataFrame
-    scores: pd.DataFrame
-    losses: pd.DataFrame
+    now: Traffic
+    sample: Window
     outcomes: OutcomeSums
     outcomes_before: OutcomeSums
-
-    @property
-    def now(self) -> Traffic:
-        """The window's traffic."""
-        return self.traffic.between(self.end - self.span, self.end)
 
 
 class Report(NamedTuple):
@@ -75,7 +67,8 @@ def monitor(url: str, task: str, days: float = 7, now: float | None = None) -> R
         return Report(version, 0, 0, findings, {"findings": 1.0})
     findings = findings_of(reference, observation)
     numbers = {"findings": float(len(findings)), **figures(reference, observation)}
-    return Report(version, observation.now.decisions, len(observation.rows), findings, numbers)
+    size = len(observation.sample.inputs)
+    return Report(version, observation.now.decisions, size, findings, numbers)
 
 
 def observe(
@@ -91,20 +84,16 @@ def observe(
     now, mature, earlier = (traffic.between(until - span, until) for until in ends)
     if not now.decisions:
         return None
-    sample, matured = (part.sample() for part in (now, mature))
+    sample, matured = now.sample(), mature.sample()
     known = matured[(matured["own"] == 1) & matured["value"].notna()]
     limit = release.task.target.delay or HOUR
-    return Observation(
-        release,
-        traffic,
-        end,
-        span,
+    window = Window(
         rows_as_given(contract, sample)[list(contract)],
         score_columns(sample[sample["own"] == 1]),
         losses_of(kind, rows_as_given(contract, known), known),
-        mature.outcome_sums(limit),
-        earlier.outcome_sums(limit),
     )
+    sums = mature.outcome_sums(limit), earlier.outcome_sums(limit)
+    return Observation(release, traffic, now, window, *sums)
 
 
 def findings_of(reference: Reference, observation: Observation) -> dict[str, str]:
@@ -112,10 +101,8 @@ def findings_of(reference: Reference, observation: Observation) -> dict[str, str
 
     Contract, columns and relations, scores, losses, traffic, decisions, outcomes, money.
     """
-    release, rows = observation.release, observation.rows
+    release, sample = observation.release, observation.sample
     columns = [str(c) for c in reference.inputs if c not in release.task.private]
-    before = Window(reference.inputs, reference.scores, reference.losses)
-    now = Window(rows, observation.scores, observation.losses)
     checks = {
         "volume": volume(observation),
         "gap": gaps(observation),
@@ -124,8 +111,8 @@ def findings_of(reference: Reference, observation: Observation) -> dict[str, str
         "money": money(reference, observation),
     }
     return (
-        broken_rules(release, rows)
-        | alarms_of(before, now, columns, len(rows))
+        broken_rules(release, sample.inputs)
+        | alarms_of(reference.window, sample, columns, len(sample.inputs))
         | {name: sentence for name, sentence in checks.items() if sentence}
     )
 
@@ -157,12 +144,12 @@ def volume(observation: Observation) -> str:
 
     "" where there are not, or where the span before was not seen whole.
     """
-    begin, now = observation.end - observation.span, observation.now.decisions
-    before = observation.traffic.between(begin - observation.span, begin)
+    now = observation.now
+    before = observation.traffic.between(2 * now.since - now.until, now.since)
     if not before.decisions or before.sums["hour"].min() > before.since + HOUR:
         return ""
-    test = stats.binomtest(now, now + before.decisions)
-    return row_count(before.decisions, now) if test.pvalue < ALPHA else ""
+    test = stats.binomtest(now.decisions, now.decisions + before.decisions)
+    return row_count(before.decisions, now.decisions) if test.pvalue < ALPHA else ""
 
 
 def gaps(observation: Observation) -> str:
@@ -170,8 +157,8 @@ def gaps(observation: Observation) -> str:
     hours = observation.traffic.by_hour
     same = hours.groupby(hours.index // HOUR % WEEK)
     others = (same.transform("sum") - hours) / (same.transform("size") - 1).clip(lower=1)
-    now = hours.index >= observation.end - observation.span
-    empty = hours.index[(hours == 0) & (others >= BUSY) & now]
+    is_now = hours.index >= observation.now.since
+    empty = hours.index[(hours == 0) & (others >= BUSY) & is_now]
     if empty.empty:
         return ""
     first = pd.Timestamp(empty[0], unit="s")
@@ -241,8 +228,10 @@ def money(reference: Reference, observation: Observation) -> str:
 
 def figures(reference: Reference, observation: Observation) -> dict[str, float | dict[str, float]]:
     """The figures behind a report: PSI by column, shares by action, and sums."""
-    before = {**plain(reference.inputs), **reference.scores}
-    now = {**plain(observation.rows), **observation.scores}
+    before, now = (
+        {**plain(window.inputs), **window.scores}
+        for window in (reference.window, observation.sample)
+    )
     known = [c for c in before if c in now and len(now[c]) and before[c].notna().any()]
     actions, outcomes = observation.now.actions().drop("", errors="ignore"), observation.outcomes
     return {

@@ -30,9 +30,9 @@ class Reference(NamedTuple):
     losses: pd.DataFrame
 
     @property
-    def scores(self) -> pd.DataFrame:
-        """The holdout's scores, a column each."""
-        return score_columns(self.holdout)
+    def window(self) -> Window:
+        """What a window of decisions is held against."""
+        return Window(self.inputs, score_columns(self.holdout), self.losses)
 
 
 def reference_of(release: Release) -> Reference:

@@ -291,10 +291,10 @@ def earnings(kind: Kind, release: Release, rows: pd.DataFrame) -> Array:
     return kind.value(rows, decisions_of(release, rows), kind.outcomes(rows))
 
 
-def better(gains: Array, margin: float, seed: int = 0) -> tuple[bool, Interval]:
+def better(gains: Array, margin: float) -> tuple[bool, Interval]:
     """Whether challenger less champion a row, shape (n,), surely exceeds the margin.
 
     By the lower end of the 95 % bootstrap interval; and the interval.
     """
-    interval = interval_of_mean(gains, seed=seed)
+    interval = interval_of_mean(gains)
     return interval.lower > margin, interval

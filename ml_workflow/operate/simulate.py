@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ..errors import Refusal
 from ..model.registry import champion, place_of, promote, register
 from ..model.release import Release
-from ..run.stages import Parameters, Tell
+from ..run.notebooks import Parameters
 from ..serve.decide import explore
 from ..store.database import insert_frames, new_decisions, open_decisions
 from .monitor import monitor
@@ -222,11 +222,7 @@ def sandbox(place: Path, task: str) -> Iterator[str]:
 
 
 def simulate(
-    url: str,
-    name: str,
-    scenario: Scenario,
-    parameters: Parameters | None,
-    tell: Tell,
+    url: str, name: str, scenario: Scenario, parameters: Parameters | None
 ) -> Iterator[Month]:
     """Play month after month and monitor each.
 
@@ -238,6 +234,6 @@ def simulate(
         now, reason = scenario.begin + (month + 1) * MONTH, ""
         findings = monitor(url, name, MONTH / 86400, now).findings
         if parameters is not None and findings and month - last >= QUARTER:
-            reason, last = retrain(url, name, parameters, tell, now).reason, month
+            reason, last = retrain(url, name, parameters, lambda *_: None, now).reason, month
         yield Month(month + 1, scenario.strength(month), money, findings, reason)
     engine.dispose()

@@ -100,8 +100,9 @@ def week(hours: dict[int, int]) -> Observation:
     sums = pd.DataFrame({"hour": hours.keys(), "count": hours.values()})
     sums["hour"] *= HOUR
     traffic = Traffic(sa.create_engine("sqlite://"), "t/1", 0, 336 * HOUR, sums)
-    parts = (*[pd.DataFrame()] * 3, *[OutcomeSums()] * 2)
-    return Observation(None, traffic, 336 * HOUR, 168 * HOUR, *parts)  # type: ignore[arg-type]
+    now, nothing = traffic.between(168 * HOUR, 336 * HOUR), OutcomeSums()
+    sample = Window(pd.DataFrame())
+    return Observation(None, traffic, now, sample, nothing, nothing)  # type: ignore[arg-type]
 
 
 def test_hours_without_a_decision_where_there_are_always_many() -> None:
