@@ -57,5 +57,10 @@ def bearer(keys: list[Key], header: str) -> Key | None:
     return found if kind.lower() == "bearer" else None
 
 
+def allowed(key: Key, scope: str) -> bool:
+    """Whether a key may do this; admin may do all."""
+    return bool({scope, "admin"} & key.scopes)
+
+
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
