@@ -41,7 +41,7 @@ class Line(NamedTuple):
     what: str  # what is measured
     found: float  # the figure
     error: float  # two standard errors of it; 0 where it is no simulation
-    count: str  # simulations, or what the figure was taken over
+    simulations: str  # their number, or what the figure was taken over
     bar: str = ""  # the bar in words; empty for a figure shown only for comparison
     least: float = -np.inf  # bar from below
     most: float = np.inf  # bar from above
@@ -668,7 +668,7 @@ def main() -> None:
             figure = f"{line.found:,.0f}" if abs(line.found) >= 1_000 else f"{line.found:.4g}"
             error = f"{line.error:.4f}" if line.error else ""
             print(
-                f"{line.what:76} {figure:>9} {error:>8} {line.count:>14}  {line.bar:13} "
+                f"{line.what:76} {figure:>9} {error:>8} {line.simulations:>14}  {line.bar:13} "
                 f"{line.verdict}",
                 flush=True,
             )

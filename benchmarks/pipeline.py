@@ -77,7 +77,7 @@ def make_rows(folder: Path, rows: int, source: str = "data/credit.csv.gz") -> No
     Amounts are moved by up to a tenth, keys counted up.
     """
     table = pd.read_csv(source).drop(columns="default_next_month")
-    amounts = [c for c in table if c.startswith(("BILL", "PAY_AMT"))]
+    amounts = [c for c in table if str(c).startswith(("BILL", "PAY_AMT"))]
     folder.mkdir()
     for number, start in enumerate(range(0, rows, FILE_ROWS)):
         rng = np.random.default_rng(number)

@@ -60,7 +60,7 @@ def gains(chance: np.random.Generator, mean: float) -> np.ndarray:
 def promoted(margin: float, mean: float) -> np.ndarray:
     """Whether a challenger of this true mean gain is promoted, shape (TIMES,)."""
     return np.array(
-        [better(gains(np.random.default_rng([8, i]), mean), margin, i)[0] for i in range(TIMES)]
+        [better(gains(np.random.default_rng([8, i]), mean), margin)[0] for i in range(TIMES)]
     )
 
 
