@@ -8,6 +8,8 @@ SLOW_ROOMS := whole run operate serve
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 BIN := .venv/bin
+# Nobody runs a benchmark at every change, so its types are checked; a made project has none.
+MYPY := $(BIN)/mypy ml_workflow $(wildcard benchmarks)
 # Where it is set, it makes every import two to three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -41,12 +43,12 @@ site: .venv/.tests  ## make the site in docs/_build/html from the last run; noth
 
 quick: .venv/.tests var/mlflow.db  ## run the tests of a minute, and the linters
 	$(BIN)/ruff check
-	$(BIN)/mypy
+	$(MYPY)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not prove" $(SLOW_ROOMS:%=--ignore=tests/%)
 
 test: .venv/.tests var/mlflow.db  ## run every test that is not long, and the linters
 	$(BIN)/ruff check
-	@$(BIN)/mypy & types=$$!; \
+	@$(MYPY) & types=$$!; \
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not prove"; tests=$$?; \
 	wait $$types && exit $$tests
 

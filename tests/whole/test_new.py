@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -68,6 +69,15 @@ def test_a_new_project_runs_and_passes_its_own_tests(project: Path) -> None:
     done = workflow("run", env=surroundings(project.parent), cwd=project)
     assert done.returncode in (0, 3), done
     assert "skipped" not in process(project, "pytest", "tests")
+
+
+def test_types_are_checked_only_in_folders_that_a_new_project_has(project: Path) -> None:
+    words = ["make", "--dry-run", "quick"]
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True)
+    by_make = next(line for line in done.stdout.splitlines() if "/mypy" in line).split()[1:]
+    settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = [*by_make, *settings["tool"]["mypy"]["files"]]
+    assert folders and all((project / folder).is_dir() for folder in folders)
 
 
 def test_a_new_project_has_its_own_name_and_nothing_of_the_examples(
